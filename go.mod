@@ -1,0 +1,3 @@
+module github.com/thingjobs/thingjobs
+
+go 1.26
