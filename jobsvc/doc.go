@@ -1,0 +1,48 @@
+// Package jobsvc is the domain of thingjobs: jobs, executions, things, and the
+// rules between them, in the words of AWS IoT Jobs. It imports the standard
+// library only, does no I/O, starts no goroutine and reads no clock.
+//
+// # Map
+//
+//	devices  ── MQTT/TLS ──▶ broker  ─┐
+//	         ── HTTPS mTLS ▶ httpapi ─┼─▶ engine ─▶ store ─▶ kv (badgerkv | memkv)
+//	operators ─ HTTPS SigV4▶ httpapi ─┘      ▲
+//	                          scheduler ─────┘  due timers: rollout steps, sweeps, timeouts
+//	presign: fills placeholders for broker alone, as a document leaves over MQTT
+//
+// Below this directory:
+//
+//	store/      typed records, keys and codec on kv.DB; store/kv is the contract
+//	registry/   things, groups, principals and how targets resolve to things
+//	engine/     one method per AWS operation; transactions; what to notify
+//	scheduler/  sleeps until the earliest stored timer, fires it through the engine
+//	auth/       who is calling and what they may do: values in, decision out
+//	wire/       the bytes: JSON shapes, timestamps, error codes of both planes
+//	httpapi/    the HTTP edge: both planes on one mux, SigV4
+//
+// # States of a Job
+//
+//	  CreateJob
+//	      │
+//	      ▼       all executions terminal
+//	IN_PROGRESS ─────────────────────────▶ COMPLETED
+//	      │ CancelJob                          │
+//	      ▼              DeleteJob             ▼ DeleteJob
+//	  CANCELED ───────────────▶ DELETION_IN_PROGRESS ──▶ gone
+//
+// DeleteJob with force goes from IN_PROGRESS to DELETION_IN_PROGRESS as well.
+//
+// # States of a JobExecution
+//
+//	          start-next, update                     update
+//	QUEUED ─────────────────────▶ IN_PROGRESS ──────────────▶ SUCCEEDED, FAILED, REJECTED
+//	  │  │                         │  │   │ ▲
+//	  │  └── update ───────────────┼──┼───┼─┼───────────────▶ (the same three)
+//	  │                            │  │   └─┘ update (progress)
+//	  │                            │  └─ deadline ──────────▶ TIMED_OUT
+//	  ├─ CancelJob ────────────────┴─ CancelJob with force ─▶ CANCELED
+//	  └─ thing deleted ─────────────── thing deleted ───────▶ REMOVED
+//
+// There is no way back from IN_PROGRESS to QUEUED and none out of a terminal
+// status. A device that restarts gets its IN_PROGRESS execution again.
+package jobsvc
