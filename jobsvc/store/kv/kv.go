@@ -18,12 +18,15 @@
 //     calls the DB.
 //   - An error returned by fn undoes that transaction alone and comes back
 //     unchanged. A panic in fn comes back as an error of that transaction.
+//   - A write that breaks a rule (ErrScope, ErrTooLarge) undoes its transaction
+//     too, whatever fn returns: Put, Delete and Add have no error of their own.
 //   - Reads outside a transaction (Get, Scan, Counters) see all that was
 //     committed before they began, only what is durable, and are not one
 //     snapshot across calls.
 //
 // Keys and values handed to the store are not to be changed afterwards; those
-// it hands out are not to be changed at all.
+// it hands out are not to be changed at all. A key is never empty, and is used
+// for values or for a counter, never for both.
 package kv
 
 import (
@@ -52,6 +55,18 @@ var (
 	// ErrScope: the transaction touched a key of another scope. A bug of the
 	// caller, reported by stores opened with a ScopeOf function.
 	ErrScope = errors.New("kv: key outside the transaction's scope")
+)
+
+// Limits every store keeps, so that what fits in one fits in all. Beyond them a
+// transaction fails with ErrTooLarge.
+const (
+	MaxKeyBytes   = 2 << 10
+	MaxValueBytes = 1 << 19
+	// MaxTxBytes bounds what one transaction writes: its keys and values, with
+	// TxOverhead more for each write (Put, Delete or Add). That is room for about
+	// 12,000 small writes.
+	MaxTxBytes = 2 << 20
+	TxOverhead = 128
 )
 
 // ScopeKind says what kind of object a Scope is.
@@ -156,8 +171,9 @@ type DB interface {
 	Counters(ctx context.Context, prefix []byte) (map[string]int64, error)
 
 	// Update runs fn as one transaction of the scope and returns when its outcome
-	// is known, with the events fn left by Tx.After. A commit is never tied to ctx:
-	// a canceled one only stops a transaction that has not begun.
+	// is known, with the events fn left by Tx.After (nil when it failed). A commit
+	// is never tied to ctx: a canceled one only stops a transaction that has not
+	// begun, which then fails with ctx.Err().
 	Update(ctx context.Context, s Scope, fn func(Tx) error) ([]Event, error)
 
 	// UpdateMany runs independent transactions, which may share one physical
@@ -201,5 +217,6 @@ type Tx interface {
 }
 
 // ScopeOf maps a key to the scope it belongs to. Stores opened with one check
-// every write and own-scope read against it (ErrScope).
+// every Put, Delete, Get and Scan of a transaction against it (ErrScope); a key
+// it does not know (false) is in no scope, so only Add and Peek may name it.
 type ScopeOf func(key []byte) (Scope, bool)
