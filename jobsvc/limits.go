@@ -199,3 +199,22 @@ func clip(s string) string {
 	}
 	return s[:cut] + "…"
 }
+
+// NormalizeCertificateID checks the ID of a certificate, 64 hexadecimal digits, and
+// gives it in lower case. Errors: CodeInvalidRequest.
+func NormalizeCertificateID(id string) (string, error) {
+	if len(id) != 64 || strings.Trim(id, "0123456789abcdefABCDEF") != "" {
+		return "", invalidValue("certificateId", id, "Member must be 64 hexadecimal digits")
+	}
+	return strings.ToLower(id), nil
+}
+
+// ValidateGroupDescription checks the description of a thing group: at most
+// MaxDescription characters, none of them a control character. Errors:
+// CodeInvalidRequest.
+func ValidateGroupDescription(s string) error {
+	if s == "" {
+		return nil
+	}
+	return validateText("thingGroupProperties.thingGroupDescription", s, MaxDescription)
+}

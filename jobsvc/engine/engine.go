@@ -11,10 +11,15 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // Hint says that the queue of a Thing in a namespace is not what it was. It is only
@@ -76,4 +81,103 @@ type Options struct {
 	Logger    *slog.Logger
 	// Now is the clock of every decision; nil means the store's.
 	Now func() time.Time
+}
+
+// Engine does the operations. All methods are safe for concurrent use.
+type Engine struct {
+	store *store.Store
+	opts  Options
+	log   *slog.Logger
+
+	// wake has room for one word to the scheduler that a timer was set.
+	wake chan struct{}
+	// settle has room for one word to Run that there are jobs to settle.
+	settle chan struct{}
+
+	mu        sync.Mutex
+	unsettled map[string]struct{} // jobs whose completion is to be looked at; guarded by mu
+}
+
+// New makes an engine on a store.
+func New(s *store.Store, o Options) *Engine {
+	if o.Account == (jobsvc.Account{}) {
+		o.Account = jobsvc.DefaultAccount
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{
+		store:     s,
+		opts:      o,
+		log:       o.Logger,
+		wake:      make(chan struct{}, 1),
+		settle:    make(chan struct{}, 1),
+		unsettled: make(map[string]struct{}),
+	}
+}
+
+// Connect wires the parts that need the engine to be made themselves. It is called
+// before the first operation.
+func (e *Engine) Connect(n Notifier, s Sessions) { e.opts.Notifier, e.opts.Sessions = n, s }
+
+// Account is the installation's account.
+func (e *Engine) Account() jobsvc.Account { return e.opts.Account }
+
+// Wake tells, by a value, that a timer was stored that may be due before all others.
+func (e *Engine) Wake() <-chan struct{} { return e.wake }
+
+func (e *Engine) now(ctx context.Context) (time.Time, error) {
+	if e.opts.Now != nil {
+		return e.opts.Now(), nil
+	}
+	now, err := e.store.Now(ctx)
+	return now, storeError(err)
+}
+
+func (e *Engine) notify(hints []Hint) {
+	if len(hints) > 0 && e.opts.Notifier != nil {
+		e.opts.Notifier.Notify(hints)
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// storeError turns what a store may fail with into what a client is told. Refusals
+// that fn returned pass through.
+func storeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kv.ErrUnavailable):
+		return &jobsvc.Error{Code: jobsvc.CodeUnavailable, Message: "The service cannot store anything at the moment. Try again later.", Err: err}
+	case errors.Is(err, kv.ErrUnknown), errors.Is(err, kv.ErrConflict):
+		return &jobsvc.Error{Code: jobsvc.CodeUnavailable, Message: "Whether the request took effect is not known. Look before trying again.", Err: err}
+	}
+	return err
+}
+
+func notFound(kind, name string) *jobsvc.Error {
+	return jobsvc.Errorf(jobsvc.CodeNotFound, "%s %s does not exist.", kind, name)
+}
+
+func jobNotFound(id string) *jobsvc.Error     { return notFound("Job", id) }
+func thingNotFound(name string) *jobsvc.Error { return notFound("Thing", name) }
+
+func executionNotFound(thing, job string) *jobsvc.Error {
+	return jobsvc.Errorf(jobsvc.CodeNotFound, "Thing %s has no execution of job %s.", thing, job)
+}
+
+// internal says what was being done when something failed that is nobody's request's
+// fault.
+func internal(err error, format string, args ...any) error {
+	var refused *jobsvc.Error
+	if err == nil || errors.As(err, &refused) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
 }

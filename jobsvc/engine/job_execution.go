@@ -1,0 +1,634 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// visible says whether a QUEUED execution of a job in that state is in its device's
+// queue. A cancel or delete takes effect here at once, before its sweep has come by.
+func visible(j *jobsvc.Job) bool { return j != nil && j.Status == jobsvc.JobInProgress }
+
+// visibleIn asks the jobs as the transaction sees them. failed gets the first error.
+func visibleIn(tx *store.Tx, failed *error) jobsvc.Visible {
+	return func(x *jobsvc.JobExecution) bool {
+		j, err := tx.PeekJob(x.JobID)
+		if err != nil {
+			*failed = cmp.Or(*failed, err)
+			return false
+		}
+		return visible(j)
+	}
+}
+
+// saveQueue writes a thing's queue, and leaves a Hint when what the namespace's
+// devices should know has changed.
+func (e *Engine) saveQueue(tx *store.Tx, thing string, q *jobsvc.Queue, namespace string) error {
+	var failed error
+	changed := q.Refresh(namespace, visibleIn(tx, &failed))
+	if failed != nil {
+		return failed
+	}
+	tx.PutQueue(thing, q)
+	if changed {
+		n := q.Notice(namespace)
+		tx.After(Hint{ThingName: thing, NamespaceID: namespace, SetVersion: n.SetVersion, HeadVersion: n.HeadVersion})
+	}
+	return nil
+}
+
+// saveChange writes what follows from a change of an execution outside its queue: the
+// index and counters when the status moved, the record of an ended one, the timer.
+func (e *Engine) saveChange(tx *store.Tx, before, x *jobsvc.JobExecution) {
+	tx.IndexExecution(x, before.Status, x.Status)
+	if x.Status.Terminal() {
+		tx.PutEnded(x)
+	}
+	if old, due := before.Deadline(), x.Deadline(); !old.Equal(due) {
+		clearTimeout(tx, before)
+		if !due.IsZero() {
+			tx.SetTimer(timeoutTimer(x, due))
+		}
+	}
+}
+
+func clearTimeout(tx *store.Tx, x *jobsvc.JobExecution) {
+	if d := x.Deadline(); !d.IsZero() {
+		tx.ClearTimer(timeoutTimer(x, d))
+	}
+}
+
+func timeoutTimer(x *jobsvc.JobExecution, due time.Time) store.Timer {
+	return store.Timer{Due: due, Kind: store.TimerTimeout, Scope: kv.Thing(x.ThingName), JobID: x.JobID, Guard: uint64(x.ExecutionNumber)}
+}
+
+func hintsOf(events []kv.Event) []Hint {
+	var hints []Hint
+	for _, ev := range events {
+		if h, ok := ev.(Hint); ok {
+			hints = append(hints, h)
+		}
+	}
+	return hints
+}
+
+// ready refuses a document that would have to leave with signed URLs when they cannot
+// be made now: nothing may move that cannot be delivered.
+func (e *Engine) ready(sign bool, doc *jobsvc.Document) error {
+	if !sign || e.opts.Documents == nil {
+		return nil
+	}
+	return e.opts.Documents.Ready(doc)
+}
+
+// GetPendingJobExecutions lists the front of a thing's queue. Errors: CodeNotFound.
+//
+// AWS: GetPendingJobExecutions.
+func (e *Engine) GetPendingJobExecutions(ctx context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {
+	tq, err := e.readQueue(ctx, thing, "", false)
+	if err != nil {
+		return nil, err
+	}
+	return &tq.PendingJobExecutions, nil
+}
+
+// ThingQueue reads what notify and notify-next of one thing and namespace say. Errors:
+// CodeNotFound.
+func (e *Engine) ThingQueue(ctx context.Context, thing, namespace string) (*jobsvc.ThingQueue, error) {
+	return e.readQueue(ctx, thing, namespace, true)
+}
+
+// readQueue takes two reads at most: the queue, then the jobs in it.
+func (e *Engine) readQueue(ctx context.Context, thing, namespace string, document bool) (*jobsvc.ThingQueue, error) {
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.store.ThingAndQueue(ctx, thing)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if q == nil {
+		return nil, thingNotFound(thing)
+	}
+	n := q.Notice(namespace)
+	tq := &jobsvc.ThingQueue{SetVersion: n.SetVersion, HeadVersion: n.HeadVersion}
+	tq.Time = now
+	list, jobs, doc, err := e.visibleQueue(ctx, q, namespace, document)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range list {
+		switch {
+		case x.Status == jobsvc.StatusInProgress && len(tq.InProgress) < jobsvc.PendingShown:
+			tq.InProgress = append(tq.InProgress, *x)
+		case x.Status == jobsvc.StatusQueued && len(tq.Queued) < jobsvc.PendingShown:
+			tq.Queued = append(tq.Queued, *x)
+		}
+	}
+	if len(list) > 0 {
+		tq.Head = list[0]
+		if document {
+			tq.Document = &jobsvc.Document{Text: doc, PresignedURLConfig: jobs[tq.Head.JobID].PresignedURLConfig}
+		}
+	}
+	return tq, nil
+}
+
+// visibleQueue gives the visible queue in order, with the jobs of the executions in
+// it and, if wanted, the document of the head.
+func (e *Engine) visibleQueue(ctx context.Context, q *jobsvc.Queue, namespace string, document bool) ([]*jobsvc.JobExecution, map[string]*jobsvc.Job, []byte, error) {
+	list := q.List(namespace, jobsvc.AllVisible)
+	if len(list) == 0 {
+		return nil, nil, nil, nil
+	}
+	ids := make([]string, len(list))
+	for i, x := range list {
+		ids[i] = x.JobID
+	}
+	// The first is the head unless its job was just canceled.
+	head := ""
+	if document {
+		head = list[0].JobID
+	}
+	read, doc, err := e.store.Jobs(ctx, ids, head)
+	if err != nil {
+		return nil, nil, nil, storeError(err)
+	}
+	jobs := make(map[string]*jobsvc.Job, len(ids))
+	for i, id := range ids {
+		jobs[id] = read[i]
+	}
+	list = slices.DeleteFunc(list, func(x *jobsvc.JobExecution) bool { return !inQueue(x, jobs[x.JobID]) })
+	if document && len(list) > 0 && list[0].JobID != head {
+		if _, doc, err = e.store.JobAndDocument(ctx, list[0].JobID); err != nil {
+			return nil, nil, nil, storeError(err)
+		}
+	}
+	return list, jobs, doc, nil
+}
+
+// inQueue: IN_PROGRESS always, until the job is being deleted; QUEUED while the job
+// lets it run.
+func inQueue(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
+	if x.Status == jobsvc.StatusInProgress {
+		return j != nil && j.Status != jobsvc.JobDeletionInProgress
+	}
+	return visible(j)
+}
+
+// StartNextPendingJobExecution begins the head of a thing's queue and returns it with
+// its document; one that is IN_PROGRESS already comes back unchanged, but for a new
+// step timer. An empty queue gives no execution.
+//
+// Errors: CodeInvalidRequest; CodeNotFound; CodeInternal when the document cannot be
+// signed now, in which case nothing has moved.
+//
+// AWS: StartNextPendingJobExecution.
+func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.StartNextPendingJobExecutionRequest) (*jobsvc.DeviceExecution, error) {
+	if err := jobsvc.ValidateStatusDetails(r.StatusDetails); err != nil {
+		return nil, err
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var res *jobsvc.DeviceExecution
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+		res = &jobsvc.DeviceExecution{Time: now}
+		q, err := tx.Queue(r.ThingName)
+		if err != nil {
+			return err
+		}
+		x, job, err := headIn(tx, q, "")
+		if err != nil {
+			return err
+		}
+		if x == nil {
+			return mustExist(tx, r.ThingName)
+		}
+		text, err := tx.PeekDocument(x.JobID)
+		if err != nil {
+			return err
+		}
+		doc := &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+		if err := e.ready(r.Sign, doc); err != nil {
+			return err
+		}
+		before := *x
+		if x.StartNext(r.StatusDetails, r.StepTimeout, timeoutOf(job), now) {
+			e.saveChange(tx, &before, x)
+			if err := e.saveQueue(tx, r.ThingName, q, ""); err != nil {
+				return err
+			}
+		}
+		started := *x
+		res.Execution, res.Document = &started, doc
+		return nil
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	e.notify(hintsOf(events))
+	e.wakeFor(res.Execution)
+	return res, nil
+}
+
+func timeoutOf(j *jobsvc.Job) time.Duration {
+	if j.TimeoutConfig == nil {
+		return 0
+	}
+	return j.TimeoutConfig.InProgress
+}
+
+// headIn is the head of the visible queue with its job.
+func headIn(tx *store.Tx, q *jobsvc.Queue, namespace string) (*jobsvc.JobExecution, *jobsvc.Job, error) {
+	for _, x := range q.List(namespace, jobsvc.AllVisible) {
+		j, err := tx.PeekJob(x.JobID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if inQueue(x, j) {
+			return x, j, nil
+		}
+	}
+	return nil, nil, nil
+}
+
+// mustExist is asked where an empty answer could also mean that there is no such thing.
+func mustExist(tx *store.Tx, thing string) error {
+	t, err := tx.Thing(thing)
+	if err == nil && t == nil {
+		err = thingNotFound(thing)
+	}
+	return err
+}
+
+// wakeFor tells the scheduler that an execution has a deadline.
+func (e *Engine) wakeFor(x *jobsvc.JobExecution) {
+	if x != nil && !x.Deadline().IsZero() {
+		poke(e.wake)
+	}
+}
+
+// DescribePendingJobExecution is DescribeJobExecution of the device plane: the head of
+// the queue for NextJobID (no execution when it is empty), else the execution of a job.
+//
+// Errors: CodeNotFound; CodeTerminalState, with State, for an ended execution;
+// CodeInternal when the document cannot be signed now.
+//
+// AWS: DescribeJobExecution of the jobs data plane.
+func (e *Engine) DescribePendingJobExecution(ctx context.Context, r *jobsvc.DescribeJobExecutionRequest) (*jobsvc.DeviceExecution, error) {
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.store.ThingAndQueue(ctx, r.ThingName)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if q == nil {
+		return nil, thingNotFound(r.ThingName)
+	}
+	res := &jobsvc.DeviceExecution{Time: now}
+	var job *jobsvc.Job
+	var text []byte
+	if r.JobID == jobsvc.NextJobID {
+		list, jobs, doc, err := e.visibleQueue(ctx, q, r.NamespaceID, r.IncludeDocument)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return res, nil
+		}
+		res.Execution, job, text = list[0], jobs[list[0].JobID], doc
+	} else {
+		if res.Execution, job, text, err = e.pendingOf(ctx, q, r); err != nil {
+			return nil, err
+		}
+	}
+	if r.IncludeDocument {
+		res.Document = &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+		if err := e.ready(r.Sign, res.Document); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// pendingOf finds the pending execution a device names by its job.
+func (e *Engine) pendingOf(ctx context.Context, q *jobsvc.Queue, r *jobsvc.DescribeJobExecutionRequest) (*jobsvc.JobExecution, *jobsvc.Job, []byte, error) {
+	missing := executionNotFound(r.ThingName, r.JobID)
+	job, text, err := e.store.JobAndDocument(ctx, r.JobID)
+	if err != nil {
+		return nil, nil, nil, storeError(err)
+	}
+	if job == nil || job.Status == jobsvc.JobDeletionInProgress || job.NamespaceID != r.NamespaceID {
+		return nil, nil, nil, missing
+	}
+	x := q.Find(r.JobID)
+	if x == nil || r.ExecutionNumber != nil && *r.ExecutionNumber != x.ExecutionNumber {
+		ended, err := e.ended(ctx, r.ThingName, r.JobID, r.ExecutionNumber)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if ended == nil {
+			return nil, nil, nil, missing
+		}
+		return nil, nil, nil, terminal(ended)
+	}
+	if canceled := asSwept(x, job); canceled != x {
+		return nil, nil, nil, terminal(canceled)
+	}
+	return x, job, text, nil
+}
+
+func terminal(x *jobsvc.JobExecution) error {
+	err := jobsvc.Errorf(jobsvc.CodeTerminalState, "The execution of job %s is %s.", x.JobID, x.Status)
+	err.State = x.State()
+	return err
+}
+
+// asSwept shows an execution as the sweep of its canceled job will leave it, so that no
+// reader can tell whether the sweep has come by.
+func asSwept(x *jobsvc.JobExecution, job *jobsvc.Job) *jobsvc.JobExecution {
+	if job.Status != jobsvc.JobCanceled || x.Status.Terminal() {
+		return x
+	}
+	swept := *x
+	if !swept.Cancel(job.ForceCanceled, job.LastUpdatedAt) {
+		return x
+	}
+	return &swept
+}
+
+// ended reads an ended execution: that number, or the highest.
+func (e *Engine) ended(ctx context.Context, thing, job string, number *int64) (*jobsvc.JobExecution, error) {
+	if number != nil {
+		x, err := e.store.Ended(ctx, thing, job, *number)
+		return x, storeError(err)
+	}
+	x, err := e.store.LastEnded(ctx, thing, job)
+	return x, storeError(err)
+}
+
+// UpdateJobExecution records the status a thing reports for one execution and returns
+// its state after the change.
+//
+// A nil StatusDetails leaves the stored ones unchanged; a nil ExpectedVersion is not
+// checked; a nil ExecutionNumber means the latest. The step timer is a whole number of
+// minutes, or jobsvc.CancelStepTimeout; with a terminal status it does not matter.
+//
+// Errors: CodeInvalidRequest, CodeNotFound; with State: CodeVersionMismatch,
+// CodeInvalidStateTransition; CodeInternal when a document was asked for that cannot be
+// signed now. None of them changes anything.
+//
+// AWS: UpdateJobExecution; Developer Guide "Jobs device MQTT and HTTPS API operations".
+func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExecutionRequest) (*jobsvc.UpdateJobExecutionResult, error) {
+	if err := jobsvc.ValidateStatusDetails(r.StatusDetails); err != nil {
+		return nil, err
+	}
+	if !r.Status.Valid() {
+		// Found out here, since a bad member comes before what does not exist.
+		return nil, (&jobsvc.JobExecution{}).Update(&r.JobExecutionUpdate, 0, time.Time{})
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var res *jobsvc.UpdateJobExecutionResult
+	var after jobsvc.JobExecution
+	var moved bool // the status changed
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+		res, moved = &jobsvc.UpdateJobExecutionResult{Time: now}, false
+		q, err := tx.Queue(r.ThingName)
+		if err != nil {
+			return err
+		}
+		x, job, err := e.updatable(tx, q, r)
+		if err != nil {
+			return err
+		}
+		if r.IncludeDocument {
+			text, err := tx.PeekDocument(r.JobID)
+			if err != nil {
+				return err
+			}
+			res.Document = &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+			if err := e.ready(r.Sign, res.Document); err != nil {
+				return err
+			}
+		}
+		before := *x
+		if err := x.Update(&r.JobExecutionUpdate, timeoutOf(job), now); err != nil {
+			return err
+		}
+		after, moved = *x, before.Status != x.Status
+		res.State = *x.State()
+		e.saveChange(tx, &before, x)
+		if !moved {
+			tx.PutQueue(r.ThingName, q)
+			return nil
+		}
+		if after.Status.Terminal() {
+			q.Remove(r.JobID)
+		}
+		return e.saveQueue(tx, r.ThingName, q, after.NamespaceID)
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	e.notify(hintsOf(events))
+	e.wakeFor(&after)
+	if moved && after.Status.Terminal() {
+		e.unsettle(r.JobID)
+	}
+	return res, nil
+}
+
+// updatable finds the execution an update is for. An ended one comes back as a copy:
+// the update is refused with its state.
+func (e *Engine) updatable(tx *store.Tx, q *jobsvc.Queue, r *jobsvc.UpdateJobExecutionRequest) (*jobsvc.JobExecution, *jobsvc.Job, error) {
+	missing := executionNotFound(r.ThingName, r.JobID)
+	job, err := tx.PeekJob(r.JobID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if job == nil || job.Status == jobsvc.JobDeletionInProgress || job.NamespaceID != r.NamespaceID {
+		return nil, nil, missing
+	}
+	x := q.Find(r.JobID)
+	if x != nil && (r.ExecutionNumber == nil || *r.ExecutionNumber == x.ExecutionNumber) {
+		// A QUEUED execution of a canceled job behaves as canceled, swept or not.
+		return asSwept(x, job), job, nil
+	}
+	if err := mustExist(tx, r.ThingName); err != nil {
+		return nil, nil, err
+	}
+	if r.ExecutionNumber != nil {
+		x, err = tx.Ended(r.ThingName, r.JobID, *r.ExecutionNumber)
+	} else {
+		x, err = tx.LastEnded(r.ThingName, r.JobID)
+	}
+	if err == nil && x == nil {
+		err = missing
+	}
+	return x, job, err
+}
+
+// DescribeJobExecution is that of the control plane: one execution of a thing in any
+// status; number nil means the latest. Errors: CodeInvalidRequest, CodeNotFound.
+//
+// AWS: DescribeJobExecution.
+func (e *Engine) DescribeJobExecution(ctx context.Context, thing, jobID string, number *int64) (*jobsvc.JobExecution, error) {
+	if err := jobsvc.ValidateName("thingName", thing); err != nil {
+		return nil, err
+	}
+	job, err := e.job(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	t, err := e.DescribeThing(ctx, thing)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.store.ThingAndQueue(ctx, thing)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if q != nil {
+		if x := q.Find(jobID); x != nil && (number == nil || *number == x.ExecutionNumber) {
+			return asSwept(x, job), nil
+		}
+	}
+	x, err := e.ended(ctx, thing, jobID, number)
+	if err != nil {
+		return nil, err
+	}
+	// A thing made again under an old name has not done what the old one did.
+	if x == nil || x.ThingID != t.ID {
+		return nil, executionNotFound(thing, jobID)
+	}
+	return x, nil
+}
+
+// ListJobExecutionsForJob lists the executions of a job, attempts one by one, by
+// QueuedAt, thing and number. Errors: CodeInvalidRequest, CodeNotFound.
+//
+// AWS: ListJobExecutionsForJob.
+func (e *Engine) ListJobExecutionsForJob(ctx context.Context, r *jobsvc.ListJobExecutionsForJobRequest) (*jobsvc.ListJobExecutionsResult, error) {
+	if err := r.Page.Validate(); err != nil {
+		return nil, err
+	}
+	if err := validStatusFilter(r.Status); err != nil {
+		return nil, err
+	}
+	filters := []any{"executions", r.JobID, r.Status}
+	var from store.ExecutionCursor
+	if err := decodeToken(r.Page.Token, filters, &from); err != nil {
+		return nil, err
+	}
+	if _, err := e.job(ctx, r.JobID); err != nil {
+		return nil, err
+	}
+	statuses := []jobsvc.JobExecutionStatus{r.Status}
+	if r.Status == "" {
+		statuses = jobsvc.JobExecutionStatuses()
+	}
+	size := r.Page.Size()
+	lists := make([][]store.ExecutionRef, len(statuses))
+	for i, s := range statuses {
+		var err error
+		// One more than the page tells whether there is another.
+		if lists[i], err = e.store.ExecutionRefs(ctx, r.JobID, s, from, size+1); err != nil {
+			return nil, storeError(err)
+		}
+	}
+	refs := store.MergeRefs(size+1, lists...)
+	res := &jobsvc.ListJobExecutionsResult{}
+	if len(refs) > size {
+		refs = refs[:size]
+		res.NextToken = encodeToken(filters, refs[size-1].Cursor())
+	}
+	var err error
+	res.Executions, err = e.store.Executions(ctx, r.JobID, refs)
+	return res, storeError(err)
+}
+
+func validStatusFilter(s jobsvc.JobExecutionStatus) error {
+	if s != "" && !s.Valid() {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "status %q is not a status of an execution.", s)
+	}
+	return nil
+}
+
+// ListJobExecutionsForThing lists the executions of a thing, newest first. Errors:
+// CodeInvalidRequest, CodeNotFound.
+//
+// AWS: ListJobExecutionsForThing.
+func (e *Engine) ListJobExecutionsForThing(ctx context.Context, r *jobsvc.ListJobExecutionsForThingRequest) (*jobsvc.ListJobExecutionsResult, error) {
+	if err := r.Page.Validate(); err != nil {
+		return nil, err
+	}
+	if err := validStatusFilter(r.Status); err != nil {
+		return nil, err
+	}
+	if r.JobID != "" {
+		if err := jobsvc.ValidateJobID(r.JobID); err != nil {
+			return nil, err
+		}
+	}
+	t, err := e.DescribeThing(ctx, r.ThingName)
+	if err != nil {
+		return nil, err
+	}
+	filters := []any{"thing-executions", r.ThingName, r.Status, r.JobID, r.NamespaceID}
+	var from *thingPlace
+	if err := decodeToken(r.Page.Token, filters, &from); err != nil {
+		return nil, err
+	}
+	q, err := e.store.ThingAndQueue(ctx, r.ThingName)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	list, err := e.store.EndedOfThing(ctx, r.ThingName, r.JobID)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if q != nil {
+		list = append(list, q.Pending...)
+	}
+	list = slices.DeleteFunc(list, func(x jobsvc.JobExecution) bool {
+		return x.ThingID != t.ID || r.Status != "" && x.Status != r.Status || r.JobID != "" && x.JobID != r.JobID ||
+			r.NamespaceID != "" && x.NamespaceID != r.NamespaceID || from != nil && placeOf(&x).compare(*from) <= 0
+	})
+	slices.SortFunc(list, func(a, b jobsvc.JobExecution) int { return placeOf(&a).compare(placeOf(&b)) })
+	res := &jobsvc.ListJobExecutionsResult{Executions: list}
+	if size := r.Page.Size(); len(list) > size {
+		res.Executions = list[:size]
+		res.NextToken = encodeToken(filters, placeOf(&list[size-1]))
+	}
+	return res, nil
+}
+
+// thingPlace is a place in the list of a thing's executions: newest first, then by job
+// and number.
+type thingPlace struct {
+	QueuedAt time.Time
+	JobID    string
+	Number   int64
+}
+
+func placeOf(x *jobsvc.JobExecution) thingPlace {
+	return thingPlace{x.QueuedAt, x.JobID, x.ExecutionNumber}
+}
+
+func (p thingPlace) compare(o thingPlace) int {
+	return cmp.Or(o.QueuedAt.Compare(p.QueuedAt), cmp.Compare(p.JobID, o.JobID), cmp.Compare(p.Number, o.Number))
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// unsettle asks for a look at whether jobs are complete. It is asked after the commit
+// that may have made them so, off the path of the device that reported: a thousand
+// executions that end at once cost one look.
+func (e *Engine) unsettle(jobs ...string) {
+	if len(jobs) == 0 {
+		return
+	}
+	e.mu.Lock()
+	for _, id := range jobs {
+		e.unsettled[id] = struct{}{}
+	}
+	e.mu.Unlock()
+	poke(e.settle)
+}
+
+// Settle looks at the jobs that were asked for and completes those that are. Run calls
+// it; tests do.
+func (e *Engine) Settle(ctx context.Context) error {
+	e.mu.Lock()
+	jobs := e.unsettled
+	e.unsettled = make(map[string]struct{})
+	e.mu.Unlock()
+	var failed error
+	for id := range jobs {
+		if err := e.settleJob(ctx, id); err != nil {
+			failed = err
+			e.unsettle(id)
+		}
+	}
+	return failed
+}
+
+// settleJob completes a job with nothing left to do: rolled out, and no execution
+// pending. The counters are read outside the transaction; once a rollout is done they
+// cannot rise from zero again.
+func (e *Engine) settleJob(ctx context.Context, id string) error {
+	job, err := e.store.Job(ctx, id)
+	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.RolloutDone {
+		return err
+	}
+	counts, err := e.store.Counts(ctx, id)
+	if err != nil || counts.Pending() > 0 {
+		return err
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = e.store.Update(ctx, kv.Job(id), func(tx *store.Tx) error {
+		j, err := tx.Job(id)
+		if err != nil || j == nil || j.Status != jobsvc.JobInProgress || !j.RolloutDone || !j.CreatedAt.Equal(job.CreatedAt) {
+			return err
+		}
+		j.Status = jobsvc.JobCompleted
+		j.CompletedAt = now
+		j.LastUpdatedAt = now
+		tx.PutJob(j)
+		return nil
+	})
+	return err
+}
+
+// settleRetry is how long Run waits after a failure.
+const settleRetry = time.Second
+
+// Run does the engine's work in the background until ctx ends: first a look at every
+// active job, since a crash may have come between a change and what follows from it,
+// then at those that are asked for.
+func (e *Engine) Run(ctx context.Context) error {
+	for {
+		active, _, err := e.store.ListJobs(ctx, store.JobCursor{}, 1<<30, (*jobsvc.Job).Active)
+		if err == nil {
+			for i := range active {
+				e.unsettle(active[i].ID)
+			}
+			break
+		}
+		e.log.Error("look for active jobs", "err", err)
+		if !wait(ctx, settleRetry) {
+			return nil
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.settle:
+		}
+		if err := e.Settle(ctx); err != nil && ctx.Err() == nil {
+			e.log.Error("settle jobs", "err", err)
+			if !wait(ctx, settleRetry) {
+				return nil
+			}
+		}
+	}
+}
+
+// wait tells whether the time passed before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

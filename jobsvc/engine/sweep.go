@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// sweepChunk is how many executions one commit of a sweep takes on.
+const sweepChunk = 1000
+
+// stepCancel turns the executions a canceled job leaves CANCELED: the QUEUED ones,
+// after a cancel with force those IN_PROGRESS too. Begun again after a crash it finds
+// fewer of them.
+func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
+	job, err := e.store.Job(ctx, t.JobID)
+	if err != nil {
+		return err
+	}
+	if job == nil || job.Status != jobsvc.JobCanceled {
+		return e.dropTimer(ctx, t)
+	}
+	statuses := []jobsvc.JobExecutionStatus{jobsvc.StatusQueued}
+	if job.ForceCanceled {
+		statuses = append(statuses, jobsvc.StatusInProgress)
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
+	err = e.sweep(ctx, job.ID, statuses, func(tx *store.Tx, ref store.ExecutionRef) error {
+		return e.changePending(tx, ref, job.ID, func(x *jobsvc.JobExecution) bool { return x.Cancel(job.ForceCanceled, now) })
+	})
+	if err != nil {
+		return err
+	}
+	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
+		j, err := tx.Job(job.ID)
+		// A cancel with force may have come since: its sweep is still to be done.
+		if err != nil || j == nil || j.Status != jobsvc.JobCanceled || j.ForceCanceled != job.ForceCanceled {
+			return err
+		}
+		tx.ClearTimer(t)
+		j.Concurrent = false
+		j.LastUpdatedAt = now
+		tx.PutJob(j)
+		return nil
+	})
+	return err
+}
+
+// stepDelete deletes the executions of a job, then the job.
+func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
+	job, err := e.store.Job(ctx, t.JobID)
+	if err != nil {
+		return err
+	}
+	if job == nil || job.Status != jobsvc.JobDeletionInProgress {
+		return e.dropTimer(ctx, t)
+	}
+	err = e.sweep(ctx, job.ID, jobsvc.JobExecutionStatuses(), func(tx *store.Tx, ref store.ExecutionRef) error {
+		return e.deleteExecution(tx, ref, job.ID)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
+		j, err := tx.Job(job.ID)
+		if err != nil || j == nil || j.Status != jobsvc.JobDeletionInProgress {
+			return err
+		}
+		tx.DeleteJob(j)
+		tx.ClearTimer(t)
+		return nil
+	})
+	return err
+}
+
+// sweep runs a transaction for every execution of a job in one of the statuses, chunk
+// by chunk, in the order of the index.
+func (e *Engine) sweep(ctx context.Context, job string, statuses []jobsvc.JobExecutionStatus, fn func(*store.Tx, store.ExecutionRef) error) error {
+	for _, status := range statuses {
+		var from store.ExecutionCursor
+		for {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			refs, err := e.store.ExecutionRefs(ctx, job, status, from, sweepChunk)
+			if err != nil {
+				return err
+			}
+			if len(refs) == 0 {
+				break
+			}
+			ops := make([]store.Op, len(refs))
+			for i, ref := range refs {
+				ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }}
+			}
+			if err := e.updateMany(ctx, ops); err != nil {
+				return err
+			}
+			from = refs[len(refs)-1].Cursor()
+		}
+	}
+	return nil
+}
+
+// changePending applies a change to a pending execution, if it is still that one, and
+// writes what follows from it.
+func (e *Engine) changePending(tx *store.Tx, ref store.ExecutionRef, jobID string, change func(*jobsvc.JobExecution) bool) error {
+	q, err := tx.Queue(ref.Thing)
+	if err != nil {
+		return err
+	}
+	x := q.Find(jobID)
+	if x == nil || x.ExecutionNumber != ref.Number {
+		return nil
+	}
+	before := *x
+	if !change(x) {
+		return nil
+	}
+	ns := x.NamespaceID
+	e.saveChange(tx, &before, x)
+	if x.Status.Terminal() {
+		q.Remove(jobID)
+	}
+	return e.saveQueue(tx, ref.Thing, q, ns)
+}
+
+// deleteExecution takes one execution away, wherever it stands by now.
+func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID string) error {
+	q, err := tx.Queue(ref.Thing)
+	if err != nil {
+		return err
+	}
+	if x := q.Find(jobID); x != nil && x.ExecutionNumber == ref.Number {
+		before := *x
+		q.Remove(jobID)
+		clearTimeout(tx, &before)
+		tx.IndexExecution(&before, before.Status, "")
+		return e.saveQueue(tx, ref.Thing, q, before.NamespaceID)
+	}
+	x, err := tx.Ended(ref.Thing, jobID, ref.Number)
+	if err != nil || x == nil {
+		return err
+	}
+	tx.DeleteEnded(ref.Thing, jobID, ref.Number)
+	tx.IndexExecution(x, x.Status, "")
+	return nil
+}
+
+// stepTimeout ends an execution whose deadline has come. Guard is its number; a timer
+// that finds a later deadline, or nothing to end, only goes away.
+func (e *Engine) stepTimeout(ctx context.Context, t store.Timer, now time.Time) error {
+	var ended bool
+	events, err := e.store.Update(ctx, t.Scope, func(tx *store.Tx) error {
+		ended = false
+		tx.ClearTimer(t)
+		ref := store.ExecutionRef{Thing: t.Scope.ID, Number: int64(t.Guard)}
+		return e.changePending(tx, ref, t.JobID, func(x *jobsvc.JobExecution) bool {
+			ended = x.TimeOut(now)
+			return ended
+		})
+	})
+	if err != nil {
+		return err
+	}
+	e.notify(hintsOf(events))
+	if ended {
+		e.unsettle(t.JobID)
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// Queue reads the queue of the transaction's thing; an empty one when it never had
+// an execution.
+func (t *Tx) Queue(thing string) (*jobsvc.Queue, error) {
+	b, err := t.get(newKey(tagQueue, thing))
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return &jobsvc.Queue{}, nil
+	}
+	return decodeQueue(thing, b)
+}
+
+// PutQueue writes the queue of a thing.
+func (t *Tx) PutQueue(thing string, q *jobsvc.Queue) {
+	t.tx.Put(newKey(tagQueue, thing), encodeQueue(q))
+}
+
+// DeleteQueue takes the queue of a thing away.
+func (t *Tx) DeleteQueue(thing string) { t.tx.Delete(newKey(tagQueue, thing)) }
+
+// IndexExecution moves an execution in the index by job and in the counters, from
+// the status it had ("" for a new one) to the one it has ("" when it is deleted).
+func (t *Tx) IndexExecution(e *jobsvc.JobExecution, from, to jobsvc.JobExecutionStatus) {
+	if from == to {
+		return
+	}
+	if from != "" {
+		t.tx.Delete(executionKey(e.JobID, from, e.QueuedAt, e.ThingName, e.ExecutionNumber))
+		t.count(e.JobID, from, -1)
+	}
+	if to != "" {
+		t.tx.Put(executionKey(e.JobID, to, e.QueuedAt, e.ThingName, e.ExecutionNumber), []byte{})
+		t.count(e.JobID, to, 1)
+	}
+}
+
+// PutEnded writes an ended execution; the caller takes it out of the queue.
+func (t *Tx) PutEnded(e *jobsvc.JobExecution) {
+	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), encodeExecution(e))
+}
+
+// DeleteEnded takes the record of an ended execution away.
+func (t *Tx) DeleteEnded(thing, job string, number int64) {
+	t.tx.Delete(endedKey(thing, job, number))
+}
+
+// Ended reads an ended execution.
+func (t *Tx) Ended(thing, job string, number int64) (*jobsvc.JobExecution, error) {
+	b, err := t.get(endedKey(thing, job, number))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	return decodeExecution(thing, b)
+}
+
+// LastEnded reads the ended execution of a job with the highest number.
+func (t *Tx) LastEnded(thing, job string) (*jobsvc.JobExecution, error) {
+	items, err := t.tx.Scan(lastEnded(thing, job))
+	if err != nil || len(items) == 0 {
+		return nil, err
+	}
+	return decodeExecution(thing, items[0].Value)
+}
+
+func lastEnded(thing, job string) kv.Range {
+	r := kv.Prefix(newKey(tagEnded, thing, job), 1)
+	r.Reverse = true
+	return r
+}
+
+// ThingAndQueue reads a thing's queue in one round trip with whether the thing is
+// there at all; nil when it is not.
+func (s *Store) ThingAndQueue(ctx context.Context, thing string) (*jobsvc.Queue, error) {
+	items, err := s.db.Get(ctx, newKey(tagThing, thing), newKey(tagQueue, thing))
+	if err != nil || !items[0].Exists() {
+		return nil, err
+	}
+	if !items[1].Exists() {
+		return &jobsvc.Queue{}, nil
+	}
+	return decodeQueue(thing, items[1].Value)
+}
+
+// Ended reads an ended execution.
+func (s *Store) Ended(ctx context.Context, thing, job string, number int64) (*jobsvc.JobExecution, error) {
+	b, err := s.get(ctx, endedKey(thing, job, number))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	return decodeExecution(thing, b)
+}
+
+// LastEnded reads the ended execution of a job with the highest number.
+func (s *Store) LastEnded(ctx context.Context, thing, job string) (*jobsvc.JobExecution, error) {
+	items, _, err := s.db.Scan(ctx, lastEnded(thing, job))
+	if err != nil || len(items) == 0 {
+		return nil, err
+	}
+	return decodeExecution(thing, items[0].Value)
+}
+
+// EndedOfThing reads all ended executions of a thing, those of jobID only unless it
+// is empty.
+func (s *Store) EndedOfThing(ctx context.Context, thing, jobID string) ([]jobsvc.JobExecution, error) {
+	prefix := newKey(tagEnded, thing)
+	if jobID != "" {
+		prefix = prefix.name(jobID)
+	}
+	var list []jobsvc.JobExecution
+	_, err := s.page(ctx, kv.Prefix(prefix, 1000), -1, func(it kv.Item) (bool, error) {
+		e, err := decodeExecution(thing, it.Value)
+		if err != nil {
+			return false, err
+		}
+		list = append(list, *e)
+		return true, nil
+	})
+	return list, err
+}
+
+// ExecutionRef is a row of the index of executions by job.
+type ExecutionRef struct {
+	Thing    string
+	Number   int64
+	Status   jobsvc.JobExecutionStatus
+	QueuedAt time.Time
+}
+
+// ExecutionCursor is a place in a listing by job: after that row. The zero one is
+// the beginning.
+type ExecutionCursor struct {
+	QueuedAt time.Time
+	Thing    string
+	Number   int64
+}
+
+// Cursor is the place after the row.
+func (r *ExecutionRef) Cursor() ExecutionCursor {
+	return ExecutionCursor{r.QueuedAt, r.Thing, r.Number}
+}
+
+// ExecutionRefs lists the rows of a job in one status by queuedAt, thing and number.
+func (s *Store) ExecutionRefs(ctx context.Context, job string, status jobsvc.JobExecutionStatus, from ExecutionCursor, limit int) ([]ExecutionRef, error) {
+	prefix := newKey(tagExecution, job).byte(statusByte(status))
+	var last key
+	if from != (ExecutionCursor{}) {
+		last = executionKey(job, status, from.QueuedAt, from.Thing, from.Number)
+	}
+	r := after(prefix, last, limit)
+	r.KeysOnly = true
+	var refs []ExecutionRef
+	_, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
+		c := cursor{it.Key[len(prefix):], true}
+		refs = append(refs, ExecutionRef{
+			Status:   status,
+			QueuedAt: c.time(),
+			Thing:    c.name(),
+			Number:   int64(c.uint()),
+		})
+		return true, nil
+	})
+	return refs, err
+}
+
+// Executions reads the records behind rows of the index, in their order, leaving out
+// those that are gone since.
+func (s *Store) Executions(ctx context.Context, job string, refs []ExecutionRef) ([]jobsvc.JobExecution, error) {
+	// An execution that moved between the index and this read is in the other place:
+	// ask both, in one round trip.
+	keys := make([][]byte, 0, 2*len(refs))
+	for _, r := range refs {
+		keys = append(keys, newKey(tagQueue, r.Thing), endedKey(r.Thing, job, r.Number))
+	}
+	items, err := s.db.Get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]jobsvc.JobExecution, 0, len(refs))
+	for i, r := range refs {
+		if b := items[2*i+1].Value; b != nil {
+			e, err := decodeExecution(r.Thing, b)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, *e)
+			continue
+		}
+		b := items[2*i].Value
+		if b == nil {
+			continue
+		}
+		q, err := decodeQueue(r.Thing, b)
+		if err != nil {
+			return nil, err
+		}
+		if e := q.Find(job); e != nil && e.ExecutionNumber == r.Number {
+			list = append(list, *e)
+		}
+	}
+	return list, nil
+}
+
+// Counts reads the counters of a job's executions, in one snapshot.
+func (s *Store) Counts(ctx context.Context, job string) (jobsvc.JobProcessDetails, error) {
+	var d jobsvc.JobProcessDetails
+	counters, err := s.db.Counters(ctx, newKey(tagCounter, job))
+	if err != nil {
+		return d, err
+	}
+	for k, v := range counters {
+		if status, ok := statusOf(k[len(k)-1]); ok {
+			*d.Count(status) = v
+		}
+	}
+	return d, nil
+}
+
+// TimerKind says what a timer is for.
+type TimerKind byte
+
+// The kinds of timers. The values are on disk.
+const (
+	TimerRollout TimerKind = 'r' // the next step of a job's rollout
+	TimerCancel  TimerKind = 'c' // the sweep of a canceled job
+	TimerDelete  TimerKind = 'd' // the sweep of a job being deleted
+	TimerTimeout TimerKind = 't' // the deadline of an execution
+)
+
+// Timer is a stored point in time at which the engine has something to do. Guard
+// tells a timer of an earlier state from the current one: firing twice is harmless.
+type Timer struct {
+	Due   time.Time
+	Kind  TimerKind
+	Scope kv.Scope
+	JobID string
+	Guard uint64
+}
+
+// SetTimer writes a timer of the transaction's scope.
+func (t *Tx) SetTimer(timer Timer) {
+	t.tx.Put(timerKey(timer), binary.AppendUvarint(nil, timer.Guard))
+}
+
+// ClearTimer takes a timer away; Guard does not matter.
+func (t *Tx) ClearTimer(timer Timer) { t.tx.Delete(timerKey(timer)) }
+
+// Timers lists the stored timers of jobs and those of executions, each by due time and
+// at most limit of them.
+func (s *Store) Timers(ctx context.Context, limit int) ([]Timer, error) {
+	var timers []Timer
+	for _, bucket := range []byte{bucketJobs, bucketExecutions} {
+		_, err := s.page(ctx, kv.Prefix(newKey(tagTimer).byte(bucket), limit), limit, func(it kv.Item) (bool, error) {
+			t, err := decodeTimer(it)
+			timers = append(timers, t)
+			return true, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return timers, nil
+}
+
+func decodeTimer(it kv.Item) (Timer, error) {
+	c := parse(it.Key)
+	c.byte()
+	t := Timer{
+		Due:   c.time(),
+		Kind:  TimerKind(c.byte()),
+		Scope: kv.Scope{Kind: kv.ScopeKind(c.byte()), ID: c.name()},
+		JobID: c.name(),
+	}
+	guard, n := binary.Uvarint(it.Value)
+	if !c.ok || n <= 0 {
+		return t, errDamaged(it.Key)
+	}
+	t.Guard = guard
+	return t, nil
+}
+
+// MergeRefs merges rows of several statuses into listing order and cuts them at limit.
+func MergeRefs(limit int, lists ...[]ExecutionRef) []ExecutionRef {
+	all := slices.Concat(lists...)
+	slices.SortFunc(all, compareRefs)
+	return all[:min(limit, len(all))]
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// scanAll is more than any small set inside a scope has; sets are read whole.
+const scanAll = 1 << 16
+
+// nameAfter is the last key of the name after which a listing goes on; nil to begin.
+func nameAfter(prefix key, name string) key {
+	if name == "" {
+		return nil
+	}
+	return append(key(nil), prefix...).name(name)
+}
+
+// listNamed lists JSON records under a prefix in key order.
+func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int, keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
+	ended, err := s.page(ctx, after(prefix, last, limit+1), limit, func(it kv.Item) (bool, error) {
+		v, err := decodeJSON[T](it.Value)
+		if err != nil || !keep(v) {
+			return false, err
+		}
+		list = append(list, *v)
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if !ended && len(list) > 0 {
+		next = name(&list[len(list)-1])
+	}
+	return list, next, nil
+}
+
+// listKeys lists the names that end the keys under a prefix.
+func listKeys(ctx context.Context, s *Store, prefix key, afterName string, limit int) (names []string, next string, err error) {
+	r := after(prefix, nameAfter(prefix, afterName), limit+1)
+	r.KeysOnly = true
+	ended, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
+		c := cursor{it.Key[len(prefix):], true}
+		names = append(names, c.name())
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if !ended && len(names) > 0 {
+		next = names[len(names)-1]
+	}
+	return names, next, nil
+}
+
+// scanNames reads the JSON records of the own scope under a prefix, by the name
+// that ends their keys.
+func scanNames[T any](t *Tx, prefix key) (map[string]T, error) {
+	items, err := t.tx.Scan(kv.Prefix(prefix, scanAll))
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]T, len(items))
+	for _, it := range items {
+		v, err := decodeJSON[T](it.Value)
+		if err != nil {
+			return nil, err
+		}
+		c := cursor{it.Key[len(prefix):], true}
+		m[c.name()] = *v
+	}
+	return m, nil
+}

@@ -1,0 +1,37 @@
+package store
+
+import (
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// Tx is one transaction on typed records. Methods named Peek read records of other
+// scopes: advisory.
+type Tx struct {
+	tx kv.Tx
+	s  *Store
+}
+
+// After leaves an event for the caller, see kv.Tx.
+func (t *Tx) After(e kv.Event) { t.tx.After(e) }
+
+func (t *Tx) get(k key) ([]byte, error) {
+	items, err := t.tx.Get(k)
+	if err != nil {
+		return nil, err
+	}
+	return items[0].Value, nil
+}
+
+func (t *Tx) peek(k key) ([]byte, error) {
+	items, err := t.tx.Peek(k)
+	if err != nil {
+		return nil, err
+	}
+	return items[0].Value, nil
+}
+
+// count changes the counter of a job's executions in a status.
+func (t *Tx) count(job string, s jobsvc.JobExecutionStatus, delta int64) {
+	t.tx.Add(counterKey(job, s), delta)
+}
