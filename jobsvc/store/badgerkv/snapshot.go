@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
-
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // snapshots gives readers the last durable state, and knows from which
@@ -78,11 +76,9 @@ func newRangeIterator(txn *badger.Txn, start, end []byte, reverse bool) rangeIte
 	opt := badger.DefaultIteratorOptions
 	opt.PrefetchValues = false // it starts a goroutine for each value
 	opt.Reverse = reverse
-	if bytes.Equal(kv.PrefixEnd(start), end) {
-		opt.Prefix = start
-	} else {
-		opt.Prefix = commonPrefix(start, end)
-	}
+	// All keys of the range begin with it, which spares Badger tables. So does
+	// end, where the iterator must be able to stand when reverse.
+	opt.Prefix = commonPrefix(start, end)
 	it := rangeIterator{txn.NewIterator(opt), start, end, reverse}
 	switch {
 	case !reverse:
