@@ -145,8 +145,9 @@ func (c *committer) refuse(first *call, err error) {
 		calls = []*call{first}
 	}
 	for _, cl := range calls {
-		for ; cl.next < len(cl.ops); cl.next++ {
-			c.answer(cl, cl.next, nil, err)
+		// The call is its caller's again after the last release.
+		for i, n := cl.next, len(cl.ops); i < n; i++ {
+			cl.results[i] = kv.Result{Err: err}
 			c.release(cl)
 		}
 	}
@@ -236,7 +237,7 @@ func (c *committer) runNext(cl *call) bool {
 	if err == nil {
 		events = c.tx.events
 	}
-	c.answer(cl, cl.next, events, err)
+	cl.results[cl.next] = kv.Result{Events: events, Err: err}
 	c.members = append(c.members, member{cl, cl.next})
 	cl.next++
 	return true
@@ -419,10 +420,6 @@ func (c *committer) reset() {
 	c.txn, c.read = nil, nil
 	c.members, c.dirty, c.settle, c.entries = c.members[:0], c.dirty[:0], c.settle[:0], c.entries[:0]
 	c.writes, c.bytes = 0, 0
-}
-
-func (c *committer) answer(cl *call, op int, events []kv.Event, err error) {
-	cl.results[op] = kv.Result{Events: events, Err: err}
 }
 
 // release counts one result as given out, and wakes the caller after the last.

@@ -41,7 +41,8 @@ type Options struct {
 	// Dir holds the store. It is made when missing, and locked while open.
 	Dir string
 	// ScopeOf is what transactions are checked against (kv.ErrScope), and by
-	// which keys are cached.
+	// which keys are cached. Keys that begin with 0x00 or "!badger!" cannot be
+	// written.
 	ScopeOf kv.ScopeOf
 	// Logger takes what Badger has to say: its warnings as warnings, everything
 	// else at debug level. Nil discards it.

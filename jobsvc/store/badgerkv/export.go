@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
@@ -16,17 +17,14 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	defer db.leave()
 	s := db.snapshot()
 	defer s.release()
-	// After the snapshot: no time in it is later.
-	now, err := db.Now(ctx)
-	if err != nil {
-		return err
-	}
-	d := kv.NewDumpWriter(w, now)
+	// The clock after the snapshot: no time in it is later.
+	d := kv.NewDumpWriter(w, time.Unix(0, db.clock.next()))
 	it := newRangeIterator(s.txn, nil, nil, false)
 	defer it.Close()
 	for ; it.valid(); it.next() {
 		item := it.item()
 		e := kv.DumpEntry{Key: item.Key()}
+		var err error
 		switch item.UserMeta() {
 		case markInternal:
 			continue

@@ -1,6 +1,7 @@
 package badgerkv
 
 import (
+	"bytes"
 	"fmt"
 	"runtime/debug"
 
@@ -43,18 +44,24 @@ var _ kv.Tx = (*tx)(nil)
 // run runs fn. When it fails, the cache is as it was before.
 func (t *tx) run(s kv.Scope, fn func(kv.Tx) error) (err error) {
 	*t = tx{c: t.c, scope: s, own: t.c.cache.scope(s), writes: t.writes[:0], adds: t.adds[:0]}
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p == nil && !returned {
+			// Without this all callers would wait forever.
+			panic("badgerkv: a transaction ended its goroutine; does its fn call t.FailNow?")
+		} else if p != nil {
 			err = fmt.Errorf("badgerkv: panic in the transaction of %s: %v\n%s", s, p, debug.Stack())
 		}
 		if err != nil {
 			t.undo()
 		}
 	}()
-	if err := fn(t); err != nil {
-		return err
+	err = fn(t)
+	returned = true
+	if err == nil {
+		err = t.err
 	}
-	return t.err
+	return err
 }
 
 func (t *tx) undo() {
@@ -173,12 +180,22 @@ func (t *tx) check(key []byte) error {
 }
 
 func (t *tx) fits(key, val []byte) bool {
+	if len(key) == 0 || reserved(key) {
+		t.fail(fmt.Errorf("%w: %q cannot be written", kv.ErrScope, key))
+		return false
+	}
 	t.size += len(key) + len(val) + kv.TxOverhead
-	if len(key) == 0 || len(key) > kv.MaxKeyBytes || len(val) > kv.MaxValueBytes || t.size > kv.MaxTxBytes {
+	if len(key) > kv.MaxKeyBytes || len(val) > kv.MaxValueBytes || t.size > kv.MaxTxBytes {
 		t.fail(fmt.Errorf("%w: %s", kv.ErrTooLarge, t.scope))
 		return false
 	}
 	return true
+}
+
+// reserved tells the keys that we or Badger use, which ScopeOf should not know
+// either.
+func reserved(key []byte) bool {
+	return key[0] == 0 || key[0] == '!' && bytes.HasPrefix(key, []byte("!badger!"))
 }
 
 func (t *tx) fail(err error) error {

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package badgerkv
+
+func adviceGiven(*adviser) int { return 0 }
