@@ -2,7 +2,6 @@ package badgerkv
 
 import (
 	"fmt"
-	"runtime"
 	"testing"
 
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
@@ -150,15 +149,4 @@ func TestDiscardable(t *testing.T) {
 	if ts := sn.discardable(); ts != sn.durable.Load() {
 		t.Errorf("discardable to %d without readers, durable is %d", ts, sn.durable.Load())
 	}
-}
-
-func TestAdviser(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the advice is for Linux")
-	}
-	db := open(t, t.TempDir(), Options{})
-	if n := adviceGiven(db.committer.advice); n != 1 {
-		t.Errorf("%d write-ahead logs found, want 1", n)
-	}
-	db.Close()
 }

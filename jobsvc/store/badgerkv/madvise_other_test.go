@@ -1,5 +1,0 @@
-//go:build !linux
-
-package badgerkv
-
-func adviceGiven(*adviser) int { return 0 }
