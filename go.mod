@@ -23,3 +23,8 @@ require (
 	go.opentelemetry.io/otel/trace v1.41.0 // indirect
 	google.golang.org/protobuf v1.36.7 // indirect
 )
+go 1.26
+
+require github.com/aws/aws-sdk-go-v2 v1.48.0
+
+require github.com/aws/smithy-go v1.28.9
