@@ -1,0 +1,282 @@
+package presign
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+// Config is the section "presign" of the configuration. The zero Config signs
+// nothing: documents with placeholders are refused.
+type Config struct {
+	// Stores are the S3-compatible object stores that devices download from.
+	Stores []StoreConfig `yaml:"stores"`
+	// Roles are the credentials to sign with, under the ARNs that jobs name.
+	Roles []RoleConfig `yaml:"roles"`
+	// DefaultRole is the ARN of the role that signs for jobs without
+	// presignedUrlConfig.roleArn. Empty: such jobs cannot have placeholders.
+	DefaultRole string `yaml:"defaultRole"`
+	// MaxPlaceholders is how many placeholders a document may have. Zero means 10.
+	MaxPlaceholders int `yaml:"maxPlaceholders"`
+	// VerifyObjects: "off", the default. Looking at CreateJob whether objects exist
+	// ("warn", "error") is not supported yet.
+	VerifyObjects string `yaml:"verifyObjects"`
+	// DocumentSource says where job documents may be fetched from.
+	DocumentSource DocumentSourceConfig `yaml:"documentSource"`
+}
+
+// StoreConfig is an object store.
+type StoreConfig struct {
+	Name string `yaml:"name"`
+	// Match lists the hosts, * standing for any characters, whose locations this store
+	// serves. A host with a port is written with it.
+	Match []string `yaml:"match"`
+	// Endpoint is the address devices dial: "https://host:port", or "aws" for that of
+	// AWS in the region the location names.
+	Endpoint string `yaml:"endpoint"`
+	// Region is signed. With the endpoint "aws" it is only for locations without one.
+	Region string `yaml:"region"`
+	// Style is "path" or "virtual" (the bucket in front of the host). Default: virtual
+	// for "aws", else path. Buckets with a dot are always path: the wildcard of a
+	// certificate does not cover them.
+	Style string `yaml:"style"`
+	// NormalizesPaths: the store resolves . and .. in keys or joins double slashes.
+	// Such keys are refused then, for they would slip past allow.
+	NormalizesPaths bool `yaml:"normalizesPaths"`
+}
+
+// RoleConfig is what an ARN in presignedUrlConfig.roleArn stands for here.
+type RoleConfig struct {
+	ARN string `yaml:"arn"`
+	// Store is the name of the store all locations of this role's jobs are in.
+	Store       string             `yaml:"store"`
+	Credentials *CredentialsConfig `yaml:"credentials"`
+	// Allow lists the objects as BUCKET/KEY, * standing for any characters of either;
+	// "*" alone is everything.
+	Allow []string `yaml:"allow"`
+
+	// AssumeRole and Ambient are refused: they are reserved for temporary credentials
+	// from an STS and for those of the machine.
+	AssumeRole map[string]any `yaml:"assumeRole"`
+	Ambient    bool           `yaml:"ambient"`
+}
+
+// CredentialsConfig is a pair of static keys: each written here or, better, in a
+// file of its own, read once at the start.
+type CredentialsConfig struct {
+	AccessKey     string `yaml:"accessKey"`
+	SecretKey     Secret `yaml:"secretKey"`
+	AccessKeyFile string `yaml:"accessKeyFile"`
+	SecretKeyFile string `yaml:"secretKeyFile"`
+	// SessionToken comes with temporary keys made elsewhere; renewing them is up to
+	// whoever wrote them here.
+	SessionToken Secret `yaml:"sessionToken"`
+}
+
+// DocumentSourceConfig says where the documents of jobs created with documentSource
+// come from.
+type DocumentSourceConfig struct {
+	// Role is the ARN of the role that reads S3 locations. Empty: they are refused.
+	Role string `yaml:"role"`
+	// AllowHosts lists other hosts, with their port unless it is the default one, that
+	// documents may be fetched from without credentials. * stands for any characters.
+	AllowHosts []string `yaml:"allowHosts"`
+	// AllowLocal lets those hosts have loopback and link-local addresses.
+	AllowLocal bool `yaml:"allowLocal"`
+}
+
+// Secret is a string that does not show itself when a configuration is printed.
+type Secret string
+
+const redacted = "[redacted]"
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString keeps %#v from showing it.
+func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
+
+// MarshalText keeps encoders from showing it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue keeps logs from showing it.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+const (
+	endpointAWS            = "aws"
+	stylePath              = "path"
+	styleVirtual           = "virtual"
+	defaultMaxPlaceholders = 10
+	maxMaxPlaceholders     = 1000
+)
+
+var (
+	storeRegionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	hostGlobPattern    = regexp.MustCompile(`^[a-z0-9.*_:\[\]-]+$`)
+)
+
+// Validate checks all that can be checked without reading files. The error has a
+// line for each fault and names its key.
+func (c *Config) Validate() error {
+	var f faults
+	stores := make(map[string]bool)
+	for i := range c.Stores {
+		s := &c.Stores[i]
+		s.validate(&f, fmt.Sprintf("presign.stores[%d]", i))
+		if stores[s.Name] {
+			f.add("presign.stores[%d].name: %q is taken", i, s.Name)
+		}
+		stores[s.Name] = true
+	}
+	roles := make(map[string]bool)
+	for i := range c.Roles {
+		r := &c.Roles[i]
+		key := fmt.Sprintf("presign.roles[%d]", i)
+		r.validate(&f, key)
+		if !stores[r.Store] {
+			f.add("%s.store: there is no store %q", key, r.Store)
+		}
+		if roles[r.ARN] {
+			f.add("%s.arn: %q is taken", key, r.ARN)
+		}
+		roles[r.ARN] = true
+	}
+	if c.DefaultRole != "" && !roles[c.DefaultRole] {
+		f.add("presign.defaultRole: there is no role %q", c.DefaultRole)
+	}
+	if c.MaxPlaceholders < 0 || c.MaxPlaceholders > maxMaxPlaceholders {
+		f.add("presign.maxPlaceholders: must be between 1 and %d", maxMaxPlaceholders)
+	}
+	switch c.VerifyObjects {
+	case "", "off":
+	case "warn", "error":
+		f.add("presign.verifyObjects: %q is not supported by this version; use off", c.VerifyObjects)
+	default:
+		f.add("presign.verifyObjects: must be off, not %q", c.VerifyObjects)
+	}
+	if d := &c.DocumentSource; d.Role != "" && !roles[d.Role] {
+		f.add("presign.documentSource.role: there is no role %q", d.Role)
+	}
+	f.hosts("presign.documentSource.allowHosts", c.DocumentSource.AllowHosts)
+	return f.err()
+}
+
+func (s *StoreConfig) validate(f *faults, key string) {
+	if s.Name == "" {
+		f.add("%s.name: is missing", key)
+	}
+	if len(s.Match) == 0 {
+		f.add("%s.match: is missing; list the hosts that locations in documents may have", key)
+	}
+	f.hosts(key+".match", s.Match)
+	endpoint, err := parseEndpoint(s.Endpoint)
+	if err != nil {
+		f.add("%s.endpoint: %v", key, err)
+	}
+	switch {
+	case s.Region == "" && s.Endpoint != endpointAWS:
+		f.add("%s.region: is missing; signatures need the one the store checks, often us-east-1", key)
+	case s.Region != "" && !storeRegionPattern.MatchString(s.Region):
+		f.add("%s.region: %q is not a region", key, s.Region)
+	}
+	switch s.Style {
+	case "", stylePath:
+	case styleVirtual:
+		if _, err := netip.ParseAddr(endpoint.Hostname()); err == nil {
+			f.add("%s.style: virtual needs an endpoint with a host name", key)
+		}
+	case "unsigned":
+		f.add("%s.style: unsigned is not supported by this version", key)
+	default:
+		f.add("%s.style: must be path or virtual, not %q", key, s.Style)
+	}
+}
+
+// parseEndpoint normalizes an endpoint to what clients send as Host: lower case,
+// without the default port. "aws" has no URL.
+func parseEndpoint(s string) (*url.URL, error) {
+	if s == endpointAWS {
+		return &url.URL{}, nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return &url.URL{}, errors.New(`is missing; give "aws" or the URL that devices dial`)
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return &url.URL{}, errors.New(`must be "aws" or a URL like https://files.example:9000`)
+	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return &url.URL{}, errors.New("must be scheme, host and port alone")
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	if !hostPattern.MatchString(host) {
+		return &url.URL{}, fmt.Errorf("%q is not a host", u.Host)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host}, nil
+}
+
+func (r *RoleConfig) validate(f *faults, key string) {
+	if err := (&jobsvc.PresignedURLConfig{RoleARN: r.ARN}).Validate(); r.ARN == "" || err != nil {
+		f.add("%s.arn: %q is not the ARN of a role of 20 to %d characters", key, r.ARN, jobsvc.MaxARN)
+	}
+	switch {
+	case r.AssumeRole != nil:
+		f.add("%s.assumeRole: is not supported by this version; use credentials", key)
+	case r.Ambient:
+		f.add("%s.ambient: is not supported by this version; use credentials", key)
+	case r.Credentials == nil:
+		f.add("%s.credentials: is missing", key)
+	default:
+		r.Credentials.validate(f, key+".credentials")
+	}
+	if len(r.Allow) == 0 {
+		f.add(`%s.allow: is missing; list BUCKET/KEY patterns, or "*" for all the keys can read`, key)
+	}
+	for i, a := range r.Allow {
+		if bucket, object, ok := strings.Cut(a, "/"); a != "*" && (!ok || bucket == "" || object == "") {
+			f.add("%s.allow[%d]: %q is not BUCKET/KEY", key, i, a)
+		}
+	}
+}
+
+func (c *CredentialsConfig) validate(f *faults, key string) {
+	one := func(name, inline, file string) {
+		switch {
+		case inline != "" && file != "":
+			f.add("%s.%s: give it or %sFile, not both", key, name, name)
+		case inline == "" && file == "":
+			f.add("%s.%s: is missing; give it or %sFile", key, name, name)
+		}
+	}
+	one("accessKey", c.AccessKey, c.AccessKeyFile)
+	one("secretKey", string(c.SecretKey), c.SecretKeyFile)
+}
+
+// faults collects what is wrong with a configuration.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+func (f *faults) hosts(key string, globs []string) {
+	for i, g := range globs {
+		if !hostGlobPattern.MatchString(strings.ToLower(g)) {
+			f.add("%s[%d]: %q is not a host; leave out scheme and path", key, i, g)
+		}
+	}
+}
+
+func (f *faults) err() error { return errors.Join(*f...) }

@@ -1,0 +1,260 @@
+package presign
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+// Signer checks documents and signs for them. It is safe for concurrent use.
+type Signer struct {
+	stores          map[string]*store
+	roles           map[string]*role // by ARN
+	defaultRole     string
+	maxPlaceholders int
+	source          DocumentSourceConfig
+	sourceHosts     []string // lower case
+	direct, guarded *http.Client
+	urls            urlCache
+	log             *slog.Logger
+	now             func() time.Time
+}
+
+// Options is what a Signer takes besides its configuration. Logger nil discards.
+type Options struct {
+	Logger *slog.Logger
+	// Now is the time Fetch signs with; nil means time.Now. Substitute is told the time.
+	Now func() time.Time
+}
+
+// New makes a Signer and reads the key files the configuration names. Errors name
+// the key of the configuration that is wrong.
+func New(c Config, o Options) (*Signer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Signer{
+		stores:          make(map[string]*store),
+		roles:           make(map[string]*role),
+		defaultRole:     c.DefaultRole,
+		maxPlaceholders: c.MaxPlaceholders,
+		source:          c.DocumentSource,
+		log:             o.Logger,
+		now:             o.Now,
+	}
+	if s.maxPlaceholders == 0 {
+		s.maxPlaceholders = defaultMaxPlaceholders
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	for i := range c.Stores {
+		st, err := newStore(&c.Stores[i])
+		if err != nil {
+			return nil, fmt.Errorf("presign.stores[%d].endpoint: %w", i, err)
+		}
+		s.stores[st.name] = st
+	}
+	for i := range c.Roles {
+		r, err := newRole(&c.Roles[i], s.stores[c.Roles[i].Store], fmt.Sprintf("presign.roles[%d]", i))
+		if err != nil {
+			return nil, err
+		}
+		s.roles[r.arn] = r
+	}
+	s.setupFetch()
+	return s, nil
+}
+
+// Check tells whether a document may be in a job with that configuration, which may
+// be nil: valid JSON, at most jobsvc.MaxDocumentBytes, at most MaxPlaceholders
+// placeholders, each of them known, well-formed, in a store of the role and allowed
+// for it, and the message not too large with the URLs in. It does no I/O: whether the
+// objects exist is not asked.
+//
+// Without placeholders only the format of the configuration is checked.
+//
+// Errors: CodeInvalidRequest, with a message that names the placeholder.
+//
+// AWS: CreateJob. Differs from AWS: unknown placeholders are refused rather than
+// passed on, for a device can make nothing of them.
+func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
+	if err := jobsvc.ValidateDocument(doc); err != nil {
+		return err
+	}
+	tokens, err := parse(doc)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for p := range placeholders(tokens) {
+		if n++; n > s.maxPlaceholders {
+			return refuse(p.text, fmt.Sprintf("a document may have at most %d placeholders", s.maxPlaceholders))
+		}
+	}
+	arn := s.roleARN(cfg)
+	if n > 0 && arn == "" {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The placeholders in the job document need presignedUrlConfig.roleArn.")
+	}
+	if cfg != nil {
+		if err := cfg.Validate(); err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	r := s.roles[arn]
+	if r == nil {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "presignedUrlConfig.roleArn: the role %s is not configured on this server.", roleName(arn))
+	}
+	size := len(doc)
+	for p := range placeholders(tokens) {
+		t, err := r.target(p.loc)
+		if err != nil {
+			return refuse(p.text, err.Error())
+		}
+		size += len(t.base) - len(t.key) + 3*len(t.key) + 3*len(t.version) + r.queryBytes() - len(p.text)
+	}
+	if size > maxSubstituted {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The job document may have %d bytes with its placeholders replaced, more than the %d allowed.", size, maxSubstituted)
+	}
+	return nil
+}
+
+// maxSubstituted leaves 16 KiB of a message for the envelope and statusDetails.
+const maxSubstituted = jobsvc.MaxMessageBytes - 16<<10
+
+// Ready tells whether the document could be signed now. It does no I/O. A nil
+// document, or one without placeholders, is always ready.
+//
+// Errors: CodeInternal, for a device; the reason is in Err, for the log.
+func (s *Signer) Ready(doc *jobsvc.Document) error {
+	if doc == nil {
+		return nil
+	}
+	tokens, err := parse(doc.Text)
+	if err != nil || len(tokens) == 0 {
+		return s.failed(doc, err)
+	}
+	r := s.roles[s.roleARN(doc.PresignedURLConfig)]
+	if r == nil {
+		return s.failed(doc, errRole)
+	}
+	for p := range placeholders(tokens) {
+		if _, err := r.target(p.loc); err != nil {
+			return s.failed(doc, refuse(p.text, err.Error()))
+		}
+	}
+	return nil
+}
+
+// Substitute appends the document to dst with every placeholder replaced by a signed
+// URL, and returns the extended buffer. All bytes outside of strings with
+// placeholders stay as they are stored, and those strings get the fewest escapes.
+// The result contains secrets. The same document within a tenth of the lifetime
+// (5 s to 60 s) gives the same bytes.
+//
+// On error dst comes back as it was. Errors: CodeInternal, for a device; the reason
+// is in Err, for the log.
+func (s *Signer) Substitute(dst []byte, doc *jobsvc.Document, now time.Time) ([]byte, error) {
+	tokens, err := parse(doc.Text)
+	if err != nil {
+		return dst, s.failed(doc, err)
+	}
+	if len(tokens) == 0 {
+		return append(dst, doc.Text...), nil
+	}
+	r := s.roles[s.roleARN(doc.PresignedURLConfig)]
+	if r == nil {
+		return dst, s.failed(doc, errRole)
+	}
+	before, copied := len(dst), 0
+	for _, tok := range tokens {
+		dst = append(dst, doc.Text[copied:tok.start]...)
+		dst = append(dst, '"')
+		for _, p := range tok.parts {
+			if p.loc == nil {
+				dst = appendEscaped(dst, p.text)
+				continue
+			}
+			u, err := s.url(r, p.loc, expires(doc.PresignedURLConfig), now)
+			if err != nil {
+				clear(dst[before:])
+				return dst[:before], s.failed(doc, err)
+			}
+			dst = append(dst, u...) // has nothing to escape
+		}
+		dst = append(dst, '"')
+		copied = tok.end
+	}
+	return append(dst, doc.Text[copied:]...), nil
+}
+
+func (s *Signer) url(r *role, l *location, expires time.Duration, now time.Time) (string, error) {
+	t, err := r.target(l)
+	if err != nil {
+		return "", err
+	}
+	u, fresh, err := s.urls.get(r, &t, expires, now)
+	if fresh {
+		s.log.Debug("presigned", "bucket", t.bucket, "object", t.key, "role", r.name(), "expires", expires)
+	}
+	return u, err
+}
+
+// target resolves a location for the role. The error says why it cannot be.
+func (r *role) target(l *location) (target, error) {
+	if bucket, key := r.store.object(l); !r.allows(bucket, key) {
+		return target{}, fmt.Errorf("the role %s is not allowed to sign for this object", r.name())
+	}
+	return r.store.resolve(l)
+}
+
+var errRole = errors.New("the role is not configured")
+
+// failed is what a device is told when its document cannot be signed; nil for nil.
+func (s *Signer) failed(doc *jobsvc.Document, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &jobsvc.Error{Code: jobsvc.CodeInternal, Message: "Cannot sign URLs without a role.", Err: err}
+	if arn := s.roleARN(doc.PresignedURLConfig); arn != "" {
+		e.Message = "Cannot sign URLs with role " + roleName(arn) + "."
+	}
+	return e
+}
+
+func (s *Signer) roleARN(cfg *jobsvc.PresignedURLConfig) string {
+	if cfg == nil || cfg.RoleARN == "" {
+		return s.defaultRole
+	}
+	return cfg.RoleARN
+}
+
+func expires(cfg *jobsvc.PresignedURLConfig) time.Duration {
+	if cfg == nil || cfg.Expires == 0 {
+		return jobsvc.MaxPresignExpires
+	}
+	return cfg.Expires
+}
+
+// placeholders goes through those of all tokens.
+func placeholders(tokens []token) func(yield func(part) bool) {
+	return func(yield func(part) bool) {
+		for _, t := range tokens {
+			for _, p := range t.parts {
+				if p.loc != nil && !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
