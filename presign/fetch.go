@@ -27,19 +27,19 @@ var (
 	errRedirect     = errors.New("it redirects to a place that is not allowed")
 )
 
-// setupFetch makes the two clients: direct dials the endpoints of the configuration
-// and follows nothing, guarded dials what operators name. Neither uses a proxy: one
-// could reach what the guard forbids.
+// setupFetch makes the clients. Only the endpoints of the configuration may be local;
+// only requests without a signature follow redirects, for these tell the next host the
+// whole URL. None uses a proxy: one could reach what the guard forbids.
 func (s *Signer) setupFetch() {
-	s.direct = &http.Client{
-		Transport:     fetchTransport(&net.Dialer{}),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
+	noRedirect := func(*http.Request, []*http.Request) error { return errRedirect }
+	guarded := &net.Dialer{Control: refuseLocal}
+	host := guarded
+	if s.source.AllowLocal {
+		host = &net.Dialer{}
 	}
-	dialer := &net.Dialer{}
-	if !s.source.AllowLocal {
-		dialer.Control = refuseLocal
-	}
-	s.guarded = &http.Client{Transport: fetchTransport(dialer), CheckRedirect: s.checkRedirect}
+	s.endpointClient = &http.Client{Transport: fetchTransport(&net.Dialer{}), CheckRedirect: noRedirect}
+	s.awsClient = &http.Client{Transport: fetchTransport(guarded), CheckRedirect: noRedirect}
+	s.hostClient = &http.Client{Transport: fetchTransport(host), CheckRedirect: s.checkRedirect}
 	for _, h := range s.source.AllowHosts {
 		s.sourceHosts = append(s.sourceHosts, strings.ToLower(h))
 	}
@@ -117,9 +117,9 @@ func (s *Signer) locate(source string) (address string, client *http.Client, err
 		if err != nil {
 			return "", nil, err
 		}
-		client = s.direct
+		client = s.endpointClient
 		if r.store.host == "" {
-			client = s.guarded
+			client = s.awsClient
 		}
 		// Not from the cache: a URL made here is used here and now.
 		address, err = r.sign(&t, jobsvc.MinPresignExpires, s.now())
@@ -127,7 +127,7 @@ func (s *Signer) locate(source string) (address string, client *http.Client, err
 	}
 	u, err := url.Parse(source)
 	if err == nil && s.allowedSource(u) {
-		return source, s.guarded, nil
+		return source, s.hostClient, nil
 	}
 	if isS3 {
 		return "", nil, errors.New("this server has no role that reads documents from S3 (presign.documentSource.role)")

@@ -18,10 +18,11 @@ type Signer struct {
 	maxPlaceholders int
 	source          DocumentSourceConfig
 	sourceHosts     []string // lower case
-	direct, guarded *http.Client
-	urls            urlCache
-	log             *slog.Logger
-	now             func() time.Time
+	// For documentSource: the stores with an endpoint of their own, AWS, and other hosts.
+	endpointClient, awsClient, hostClient *http.Client
+	urls                                  urlCache
+	log                                   *slog.Logger
+	now                                   func() time.Time
 }
 
 // Options is what a Signer takes besides its configuration. Logger nil discards.
@@ -121,7 +122,7 @@ func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
 		if err != nil {
 			return refuse(p.text, err.Error())
 		}
-		size += len(t.base) - len(t.key) + 3*len(t.key) + 3*len(t.version) + r.queryBytes() - len(p.text)
+		size += len(t.origin) + 3*len(t.key) + 3*len(t.version) + r.queryBytes() - len(p.text)
 	}
 	if size > maxSubstituted {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The job document may have %d bytes with its placeholders replaced, more than the %d allowed.", size, maxSubstituted)

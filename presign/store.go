@@ -21,7 +21,8 @@ type store struct {
 // target is an object ready to be signed.
 type target struct {
 	bucket, key string
-	base        string // scheme, host and encoded path
+	origin      string // of the URL, up to the key
+	base        string // the URL without its query: origin and encoded key
 	region      string
 	version     string
 }
@@ -89,13 +90,12 @@ func (s *store) resolve(l *location) (target, error) {
 		}
 		scheme, host = "https", awsHost(t.region, l.dualstack)
 	}
-	path := "/" + httpbinding.EscapePath(key, false)
 	if s.virtual && dnsLabel(bucket) {
-		host = bucket + "." + host
+		t.origin = scheme + "://" + bucket + "." + host + "/"
 	} else {
-		path = "/" + bucket + path
+		t.origin = scheme + "://" + host + "/" + bucket + "/"
 	}
-	t.base = scheme + "://" + host + path
+	t.base = t.origin + httpbinding.EscapePath(key, false)
 	return t, nil
 }
 
