@@ -63,8 +63,8 @@ type RoleConfig struct {
 
 	// AssumeRole and Ambient are refused: they are reserved for temporary credentials
 	// from an STS and for those of the machine.
-	AssumeRole map[string]any `yaml:"assumeRole"`
-	Ambient    bool           `yaml:"ambient"`
+	AssumeRole map[string]any `yaml:"assumeRole,omitempty"`
+	Ambient    bool           `yaml:"ambient,omitempty"`
 }
 
 // CredentialsConfig is a pair of static keys: each written here or, better, in a
