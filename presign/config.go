@@ -217,16 +217,20 @@ func parseEndpoint(s string) (*url.URL, error) {
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return &url.URL{}, errors.New("must be scheme, host and port alone")
 	}
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		host = strings.TrimSuffix(host, ":443")
-	} else {
-		host = strings.TrimSuffix(host, ":80")
-	}
+	host := hostHeader(u)
 	if !hostPattern.MatchString(host) {
 		return &url.URL{}, fmt.Errorf("%q is not a host", u.Host)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: host}, nil
+}
+
+// hostHeader is what clients send as Host for a URL.
+func hostHeader(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
 }
 
 func (r *RoleConfig) validate(f *faults, key string) {

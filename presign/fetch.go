@@ -74,12 +74,7 @@ func (s *Signer) allowedSource(u *url.URL) bool {
 	if u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
 		return false
 	}
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		host = strings.TrimSuffix(host, ":443")
-	} else {
-		host = strings.TrimSuffix(host, ":80")
-	}
+	host := hostHeader(u)
 	return host != "" && slices.ContainsFunc(s.sourceHosts, func(g string) bool { return glob(g, host) })
 }
 

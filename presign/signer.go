@@ -12,7 +12,6 @@ import (
 
 // Signer checks documents and signs for them. It is safe for concurrent use.
 type Signer struct {
-	stores          map[string]*store
 	roles           map[string]*role // by ARN
 	defaultRole     string
 	maxPlaceholders int
@@ -39,7 +38,6 @@ func New(c Config, o Options) (*Signer, error) {
 		return nil, err
 	}
 	s := &Signer{
-		stores:          make(map[string]*store),
 		roles:           make(map[string]*role),
 		defaultRole:     c.DefaultRole,
 		maxPlaceholders: c.MaxPlaceholders,
@@ -56,15 +54,16 @@ func New(c Config, o Options) (*Signer, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	stores := make(map[string]*store)
 	for i := range c.Stores {
 		st, err := newStore(&c.Stores[i])
 		if err != nil {
 			return nil, fmt.Errorf("presign.stores[%d].endpoint: %w", i, err)
 		}
-		s.stores[st.name] = st
+		stores[st.name] = st
 	}
 	for i := range c.Roles {
-		r, err := newRole(&c.Roles[i], s.stores[c.Roles[i].Store], fmt.Sprintf("presign.roles[%d]", i))
+		r, err := newRole(&c.Roles[i], stores[c.Roles[i].Store], fmt.Sprintf("presign.roles[%d]", i))
 		if err != nil {
 			return nil, err
 		}
