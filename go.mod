@@ -3,6 +3,8 @@ module github.com/thingjobs/thingjobs
 go 1.26.0
 
 require (
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/smithy-go v1.28.9
 	github.com/dgraph-io/badger/v4 v4.9.6
 	github.com/google/uuid v1.6.0
 	github.com/tidwall/btree v1.8.2
@@ -23,8 +25,3 @@ require (
 	go.opentelemetry.io/otel/trace v1.41.0 // indirect
 	google.golang.org/protobuf v1.36.7 // indirect
 )
-go 1.26
-
-require github.com/aws/aws-sdk-go-v2 v1.48.0
-
-require github.com/aws/smithy-go v1.28.9

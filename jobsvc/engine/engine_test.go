@@ -69,7 +69,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Now: w.tick})
+	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Now: w.tick})
 }
 
 // tick moves the clock a little with every look, as the store's does.

@@ -1,0 +1,257 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+func TestThings(t *testing.T) {
+	w := newWorld(t)
+	attrs := map[string]string{"site": "north"}
+	a, err := w.CreateThing(w.ctx, &jobsvc.CreateThingRequest{ThingName: "pump:1", Attributes: attrs})
+	w.must(err)
+	again, err := w.CreateThing(w.ctx, &jobsvc.CreateThingRequest{ThingName: "pump:1", Attributes: attrs})
+	w.must(err)
+	if again.ID != a.ID {
+		t.Error("the same call made another thing")
+	}
+	_, err = w.CreateThing(w.ctx, &jobsvc.CreateThingRequest{ThingName: "pump:1"})
+	w.code(jobsvc.CodeAlreadyExists, err)
+	if e := err.(*jobsvc.Error); e.ResourceARN != thingARN("pump:1") || e.ResourceID != a.ID {
+		t.Errorf("what is in the way: %+v", e)
+	}
+	for _, bad := range []*jobsvc.CreateThingRequest{
+		{ThingName: ""}, {ThingName: "a b"}, {ThingName: strings.Repeat("a", 129)},
+		{ThingName: "x", Attributes: map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}},
+		{ThingName: "x", Attributes: map[string]string{"a b": "1"}},
+		{ThingName: "x", Attributes: map[string]string{"a": "b c"}},
+		{ThingName: "x", Unsupported: []string{"thingTypeName"}},
+	} {
+		_, err := w.CreateThing(w.ctx, bad)
+		w.code(jobsvc.CodeInvalidRequest, err)
+	}
+	_, err = w.DescribeThing(w.ctx, "x")
+	w.code(jobsvc.CodeNotFound, err)
+	five := int64(5)
+	w.code(jobsvc.CodeVersionMismatch, w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "pump:1", ExpectedVersion: &five}))
+}
+
+// pages walks a list in pages of a size.
+func pages(t *testing.T, size int, page func(jobsvc.Page) ([]string, string, error)) []string {
+	t.Helper()
+	var all []string
+	for token := ""; ; {
+		list, next, err := page(jobsvc.Page{MaxResults: size, Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) > size {
+			t.Fatalf("a page of %d, asked for %d", len(list), size)
+		}
+		if next != "" && (len(list) == 0 || next == token) {
+			t.Fatal("a page that leads nowhere")
+		}
+		all = append(all, list...)
+		if token = next; token == "" {
+			return all
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	w := newWorld(t)
+	things := names(23)
+	w.thing(things...)
+	w.group("g", "", things[:11]...)
+	w.group("sub", "g", things[11:20]...)
+	for i := range 7 {
+		w.job(fmt.Sprintf("j%d", i), groupARN("g"))
+	}
+	w.runTimers()
+	w.start(things[0])
+	for _, size := range []int{1, 2, 7, 10, 23, 250} {
+		if got := pages(t, size, func(p jobsvc.Page) ([]string, string, error) {
+			r, err := w.ListThings(w.ctx, &jobsvc.ListThingsRequest{Page: p})
+			if err != nil {
+				return nil, "", err
+			}
+			var n []string
+			for _, th := range r.Things {
+				n = append(n, th.Name)
+			}
+			return n, r.NextToken, nil
+		}); !slices.Equal(got, things) {
+			t.Errorf("things in pages of %d: %v", size, got)
+		}
+		if got := pages(t, size, func(p jobsvc.Page) ([]string, string, error) {
+			r, err := w.ListThingsInThingGroup(w.ctx, &jobsvc.ListThingsInThingGroupRequest{ThingGroupName: "g", Recursive: true, Page: p})
+			if err != nil {
+				return nil, "", err
+			}
+			return r.Names, r.NextToken, nil
+		}); !slices.Equal(got, things[:20]) {
+			t.Errorf("members in pages of %d: %v", size, got)
+		}
+		if got := pages(t, size, func(p jobsvc.Page) ([]string, string, error) {
+			r, err := w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{Status: jobsvc.JobInProgress, ThingGroupName: "g", Page: p})
+			if err != nil {
+				return nil, "", err
+			}
+			var n []string
+			for _, j := range r.Jobs {
+				n = append(n, j.ID)
+			}
+			return n, r.NextToken, nil
+		}); !slices.Equal(got, []string{"j6", "j5", "j4", "j3", "j2", "j1", "j0"}) {
+			t.Errorf("jobs in pages of %d: %v", size, got)
+		}
+		if got := pages(t, size, func(p jobsvc.Page) ([]string, string, error) {
+			r, err := w.ListJobExecutionsForThing(w.ctx, &jobsvc.ListJobExecutionsForThingRequest{ThingName: things[0], Page: p})
+			if err != nil {
+				return nil, "", err
+			}
+			var n []string
+			for _, x := range r.Executions {
+				n = append(n, x.JobID)
+			}
+			return n, r.NextToken, nil
+		}); len(got) != 7 || got[0] != "j6" {
+			t.Errorf("executions of a thing in pages of %d: %v", size, got)
+		}
+		if got := w.executions("j0", "", size); len(got) != 20 || got[0].Status != jobsvc.StatusInProgress {
+			t.Errorf("executions of a job in pages of %d: %d", size, len(got))
+		}
+	}
+}
+
+func TestPageTokens(t *testing.T) {
+	w := newWorld(t)
+	w.thing(names(5)...)
+	r, err := w.ListThings(w.ctx, &jobsvc.ListThingsRequest{Page: jobsvc.Page{MaxResults: 2}})
+	w.must(err)
+	for _, bad := range []*jobsvc.ListThingsRequest{
+		{Page: jobsvc.Page{Token: "?"}},
+		{Page: jobsvc.Page{Token: "AAAA"}},
+		{Page: jobsvc.Page{Token: r.NextToken}, AttributeName: "other"},
+		{Page: jobsvc.Page{MaxResults: 251}},
+		{Page: jobsvc.Page{MaxResults: -1}},
+		{AttributeValue: "x"},
+	} {
+		_, err := w.ListThings(w.ctx, bad)
+		w.code(jobsvc.CodeInvalidRequest, err)
+	}
+	_, err = w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{Page: jobsvc.Page{Token: r.NextToken}})
+	w.code(jobsvc.CodeInvalidRequest, err)
+	_, err = w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{Status: "DONE"})
+	w.code(jobsvc.CodeInvalidRequest, err)
+	_, err = w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{ThingGroupName: "none"})
+	w.code(jobsvc.CodeNotFound, err)
+	_, err = w.ListJobExecutionsForJob(w.ctx, &jobsvc.ListJobExecutionsForJobRequest{JobID: "none"})
+	w.code(jobsvc.CodeNotFound, err)
+}
+
+func TestThingGroups(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a")
+	w.group("root", "")
+	for i := range 6 {
+		parent := "root"
+		if i > 0 {
+			parent = fmt.Sprintf("l%d", i)
+		}
+		w.group(fmt.Sprintf("l%d", i+1), parent)
+	}
+	_, err := w.CreateThingGroup(w.ctx, &jobsvc.CreateThingGroupRequest{ThingGroupName: "l7", ParentName: "l6"})
+	w.code(jobsvc.CodeInvalidRequest, err) // an eighth level
+	_, err = w.CreateThingGroup(w.ctx, &jobsvc.CreateThingGroupRequest{ThingGroupName: "x", ParentName: "none"})
+	w.code(jobsvc.CodeInvalidRequest, err)
+	_, err = w.CreateThingGroup(w.ctx, &jobsvc.CreateThingGroupRequest{ThingGroupName: "l1"})
+	w.code(jobsvc.CodeAlreadyExists, err)
+	d, err := w.DescribeThingGroup(w.ctx, "l3")
+	w.must(err)
+	if !slices.Equal(d.Ancestors, []string{"root", "l1", "l2"}) {
+		t.Errorf("ancestors: %v", d.Ancestors)
+	}
+	w.must(w.AddThingToThingGroup(w.ctx, "l3", "a"))
+	w.must(w.AddThingToThingGroup(w.ctx, "l3", "a"))
+	w.code(jobsvc.CodeInvalidRequest, w.AddThingToThingGroup(w.ctx, "root", "a"))
+	w.code(jobsvc.CodeNotFound, w.AddThingToThingGroup(w.ctx, "none", "a"))
+	w.code(jobsvc.CodeNotFound, w.AddThingToThingGroup(w.ctx, "root", "nobody"))
+	for i := range 9 {
+		w.group(fmt.Sprintf("g%d", i), "", "a")
+	}
+	w.group("g9", "")
+	w.code(jobsvc.CodeInvalidRequest, w.AddThingToThingGroup(w.ctx, "g9", "a")) // an 11th group
+	yes, no := true, false
+	for name, tc := range map[string]struct {
+		r    jobsvc.ListThingGroupsRequest
+		want []string
+	}{
+		"all with prefix": {jobsvc.ListThingGroupsRequest{NamePrefix: "l"}, []string{"l1", "l2", "l3", "l4", "l5", "l6"}},
+		"children":        {jobsvc.ListThingGroupsRequest{Parent: "l1"}, []string{"l2"}},
+		"descendants":     {jobsvc.ListThingGroupsRequest{Parent: "l4", Recursive: &yes}, []string{"l5", "l6"}},
+		"roots":           {jobsvc.ListThingGroupsRequest{Recursive: &no, NamePrefix: "r"}, []string{"root"}},
+	} {
+		r, err := w.ListThingGroups(w.ctx, &tc.r)
+		w.must(err)
+		if !slices.Equal(r.Groups, tc.want) {
+			t.Errorf("%s: %v, want %v", name, r.Groups, tc.want)
+		}
+	}
+}
+
+func TestPrincipals(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a", "b")
+	kc, err := w.CreateKeysAndCertificate(w.ctx, false)
+	w.must(err)
+	arn := account.ARN(jobsvc.ARNCert, kc.ID)
+	if kc.Status != jobsvc.CertificateInactive {
+		t.Errorf("status %s", kc.Status)
+	}
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "nobody", arn))
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "a", account.ARN(jobsvc.ARNCert, strings.Repeat("0", 64))))
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "a", thingARN("a")))
+	w.code(jobsvc.CodeInvalidRequest, w.AttachThingPrincipal(w.ctx, "a", ""))
+	w.must(w.AttachThingPrincipal(w.ctx, "a", arn))
+	w.must(w.AttachThingPrincipal(w.ctx, "a", arn))
+	w.must(w.AttachThingPrincipal(w.ctx, "b", arn))
+	w.code(jobsvc.CodeInvalidRequest, w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "a"}))
+	w.must(w.UpdateCertificate(w.ctx, strings.ToUpper(kc.ID), jobsvc.CertificateActive))
+	b, err := w.Binding(w.ctx, kc.ID)
+	w.must(err)
+	if b.Status != jobsvc.CertificateActive || !slices.Equal(b.Things, []string{"a", "b"}) {
+		t.Errorf("binding: %+v", b)
+	}
+	w.must(w.DetachThingPrincipal(w.ctx, "b", arn))
+	w.code(jobsvc.CodeNotFound, w.DetachThingPrincipal(w.ctx, "b", arn))
+	r, err := w.ListPrincipalThings(w.ctx, arn, jobsvc.Page{})
+	w.must(err)
+	if !slices.Equal(r.Names, []string{"a"}) {
+		t.Errorf("things: %v", r.Names)
+	}
+	_, err = w.CreatePolicy(w.ctx, "p", `{"Version":"2012-10-17"}`)
+	w.must(err)
+	_, err = w.CreatePolicy(w.ctx, "p", `{}`)
+	w.code(jobsvc.CodeAlreadyExists, err)
+	_, err = w.CreatePolicy(w.ctx, "q", `{`)
+	w.code(jobsvc.CodeMalformedPolicy, err)
+	w.must(w.AttachPolicy(w.ctx, "p", arn))
+	w.code(jobsvc.CodeNotFound, w.AttachPolicy(w.ctx, "none", arn))
+	w.code(jobsvc.CodeInvalidRequest, w.AttachPolicy(w.ctx, "p", thingARN("a")))
+	if pr, err := w.ListAttachedPolicies(w.ctx, arn, jobsvc.Page{}); err != nil || len(pr.Policies) != 1 || pr.Policies[0].Name != "p" {
+		t.Errorf("attached: %+v, %v", pr, err)
+	}
+	w.must(w.UpdateCertificate(w.ctx, kc.ID, jobsvc.CertificateRevoked))
+	w.code(jobsvc.CodeCertificateState, w.UpdateCertificate(w.ctx, kc.ID, jobsvc.CertificateActive))
+	w.code(jobsvc.CodeInvalidRequest, w.UpdateCertificate(w.ctx, kc.ID, "PENDING_TRANSFER"))
+	_, err = w.Binding(w.ctx, strings.Repeat("0", 64))
+	w.code(jobsvc.CodeNotFound, err)
+	if l, err := w.ListCertificates(w.ctx, jobsvc.Page{MaxResults: 1}); err != nil || len(l.Certificates) != 1 || l.NextMarker != "" {
+		t.Errorf("certificates: %+v, %v", l, err)
+	}
+}
