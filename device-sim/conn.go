@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"time"
+)
+
+// writeTimeout bounds how long a packet may wait for the peer to take it.
+const writeTimeout = 20 * time.Second
+
+// conn buffers a connection in both directions for the MQTT client, which reads the length of a
+// packet byte by byte and writes a packet in pieces (each of them a TLS record, without this).
+//
+// The client holds the lock while it writes one packet; Unlock sends it, and closes the connection
+// when it cannot, because a packet cut short leaves nothing to go on with.
+type conn struct {
+	net.Conn
+	in *bufio.Reader
+
+	mu  sync.Mutex // held from Lock to Unlock, guards out
+	out *bufio.Writer
+}
+
+var _ sync.Locker = (*conn)(nil)
+
+func newConn(c net.Conn) *conn {
+	return &conn{Conn: c, in: bufio.NewReaderSize(c, 2048), out: bufio.NewWriterSize(c, 1024)}
+}
+
+func (c *conn) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
+
+func (c *conn) Lock() {
+	c.mu.Lock()
+	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails only on a closed connection
+}
+
+func (c *conn) Unlock() {
+	if err := c.out.Flush(); err != nil {
+		_ = c.Close() // the reader reports it
+	}
+	c.mu.Unlock()
+}

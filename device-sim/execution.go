@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// errGone ends the work on an execution that was canceled, timed out or deleted.
+var errGone = errors.New("the execution is no longer this device's")
+
+// job is the execution a device works on. Two goroutines meet in it: the one that works, and the
+// main loop of the device, which may learn that the execution was taken away.
+type job struct {
+	*execution
+	decision decision
+	cancel   context.CancelCauseFunc
+	phase    atomic.Int32
+}
+
+// The phases of a job. Whoever leaves working first decides: a report under way is not stopped,
+// because the reply to it tells exactly what became of the execution.
+const (
+	working int32 = iota
+	reporting
+	abandoned
+)
+
+// abandon stops the work, unless its outcome is being reported already.
+func (j *job) abandon() {
+	if j.phase.CompareAndSwap(working, abandoned) {
+		j.cancel(errGone)
+	}
+}
+
+// outcome is how an execution ended for the device.
+type outcome struct {
+	status   string // the one the server accepted, or outcomeCanceled
+	reason   string // in words, if there is something to say
+	intended bool   // status is what was drawn
+	err      error  // the report was not accepted and will not be
+}
+
+// execute works on an execution until its end was reported, it was taken away, or ctx ended.
+func (d *device) execute(ctx context.Context, j *job) outcome {
+	status, details, err := d.work(ctx, j)
+	switch {
+	case errors.Is(err, errGone):
+		return outcome{status: outcomeCanceled, reason: err.Error(), intended: true}
+	case err != nil:
+		return outcome{err: err}
+	case !j.phase.CompareAndSwap(working, reporting):
+		return outcome{status: outcomeCanceled, reason: errGone.Error(), intended: true}
+	}
+	return d.finish(ctx, j, status, details)
+}
+
+// work does what the job asks, as far as the draw lets it, and returns the report to make. The
+// error is errGone or the cause of ctx's end; everything else that goes wrong is a FAILED or
+// REJECTED report.
+func (d *device) work(ctx context.Context, j *job) (status string, details map[string]string, err error) {
+	if j.decision.status == statusRejected {
+		return statusRejected, reason("check", "simulated rejection"), nil
+	}
+	a, err := d.keys.find(j.JobDocument)
+	if err != nil {
+		return statusRejected, reason("check", err.Error()), nil // no attempt can do better
+	}
+	if a == nil {
+		d.rec.add(func(r *report) { r.NoArtefact++ })
+	} else if err := d.download(ctx, j, a); err != nil {
+		if errors.Is(err, errGone) || ctx.Err() != nil {
+			return "", nil, err
+		}
+		return statusFailed, reason("download", err.Error()), nil
+	}
+	if j.decision.work > 0 {
+		if err := d.progress(ctx, j, event{Step: "install"}); err != nil {
+			return "", nil, err
+		}
+		if err := sleep(ctx, j.decision.work); err != nil {
+			return "", nil, err
+		}
+	}
+	if j.decision.status == statusFailed {
+		return statusFailed, reason("install", "simulated failure"), nil
+	}
+	return statusSucceeded, map[string]string{"step": "done"}, nil
+}
+
+// download fetches the artefact and reports how far it has come, each quarter of the way.
+func (d *device) download(ctx context.Context, j *job, a *artefact) error {
+	o := fetchOptions{
+		fresh: func(ctx context.Context) (*artefact, error) { return d.freshArtefact(ctx, j) },
+		resumed: func(step string) {
+			d.rec.emit(d.about(j, event{Event: evProgress, Step: step}))
+		},
+	}
+	if d.keep != "" {
+		o.file = filepath.Join(d.keep, d.id.thing, fmt.Sprintf("%s-%d", j.JobID, j.ExecutionNumber))
+	}
+	quarters := int64(0)
+	o.progress = func(done, total int64) error {
+		if total <= 0 || done*4/total <= quarters {
+			return nil
+		}
+		quarters = done * 4 / total
+		percent := int(done * 100 / total)
+		return d.progress(ctx, j, event{Step: "download", Percent: &percent})
+	}
+	start := time.Now()
+	size, err := d.downloads.fetch(ctx, a, o)
+	if err == nil {
+		d.rec.observe("download", time.Since(start))
+	}
+	if err == nil || errors.Is(err, errMismatch) {
+		d.rec.emit(d.about(j, event{Event: evDownloaded, Bytes: size, Verified: err == nil}))
+	}
+	return err
+}
+
+// freshArtefact asks for the document again: its URLs are signed anew each time.
+func (d *device) freshArtefact(ctx context.Context, j *job) (*artefact, error) {
+	d.rec.emit(d.about(j, event{Event: evProgress, Step: "fresh-url"}))
+	rep, err := d.insist(ctx, opGet, d.topics.get(j.JobID), func() request {
+		return request{ExecutionNumber: j.ExecutionNumber, ClientToken: newToken()}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case rep.gone():
+		return nil, fmt.Errorf("%w: %s", errGone, rep.Code)
+	case rep.Code != "":
+		return nil, fmt.Errorf("get was rejected: %s: %s", rep.Code, rep.Message)
+	case rep.Execution == nil:
+		return nil, errors.New("get brought no execution")
+	}
+	a, err := d.keys.find(rep.Execution.JobDocument)
+	if err == nil && a == nil {
+		err = errors.New("the fresh job document names no artefact")
+	}
+	return a, err
+}
+
+// progress reports a step of the work, unless the last report was too short a time ago. A report
+// that gets lost is not repeated: the next one says more. The error is errGone or ctx's end.
+func (d *device) progress(ctx context.Context, j *job, e event) error {
+	if now := time.Now(); d.reported.IsZero() || now.Sub(d.reported) >= d.reportEvery {
+		d.reported = now
+	} else {
+		return nil
+	}
+	details := map[string]string{"step": e.Step}
+	if e.Percent != nil {
+		details["percent"] = strconv.Itoa(*e.Percent)
+	}
+	rep, err := d.link.request(ctx, opUpdate, d.topics.update(j.JobID), request{
+		Status:          statusInProgress,
+		StatusDetails:   details,
+		ExecutionNumber: j.ExecutionNumber,
+		ClientToken:     newToken(),
+	})
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errNoReply):
+		d.rec.add(func(r *report) { r.LostReplies++ })
+	case err != nil:
+		d.problem(j, "progress", err)
+	case rep.gone():
+		return fmt.Errorf("%w: %s", errGone, rep.Code)
+	case rep.Code != "":
+		d.problem(j, "progress", fmt.Errorf("%s: %s", rep.Code, rep.Message))
+	default:
+		e.Event = evProgress
+		d.rec.emit(d.about(j, e))
+	}
+	return nil
+}
+
+// finish makes the terminal report, until there is an answer to it. A repeated report has the same
+// token and number as the first, so the server can tell that it is one; and one that is refused
+// because the execution already has that status has arrived before.
+func (d *device) finish(ctx context.Context, j *job, status string, details map[string]string) outcome {
+	req := request{
+		Status:          status,
+		StatusDetails:   details,
+		ExecutionNumber: j.ExecutionNumber,
+		ClientToken:     newToken(),
+	}
+	rep, err := d.insist(ctx, opUpdate, d.topics.update(j.JobID), func() request { return req })
+	switch {
+	case err != nil:
+		return outcome{err: fmt.Errorf("report %s: %w", status, err)}
+	case rep.Code == "" || rep.Code == codeInvalidStateTransition && rep.state() == status:
+		return outcome{status: status, reason: details["reason"], intended: status == j.decision.status && !accident(details)}
+	case rep.gone():
+		return outcome{status: outcomeCanceled, reason: strings.TrimSpace(rep.Code + " " + rep.state()), intended: true}
+	}
+	return outcome{err: fmt.Errorf("report %s was rejected: %s: %s", status, rep.Code, rep.Message)}
+}
+
+// insist sends a request until it is answered with something final. Each repetition waits longer
+// than the one before; after a lost connection it only waits for the next.
+func (d *device) insist(ctx context.Context, op operation, topic string, next func() request) (*reply, error) {
+	wait := backoff{base: d.link.timeout}
+	for n := 0; ; n++ {
+		if err := d.link.await(ctx); err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			d.rec.add(func(r *report) { r.Repeats++ })
+		}
+		start := time.Now()
+		rep, err := d.link.request(ctx, op, topic, next())
+		switch {
+		case err == nil && !rep.again():
+			return rep, nil
+		case err == nil:
+			d.problem(nil, string(op), fmt.Errorf("%s: %s", rep.Code, rep.Message))
+		case errors.Is(err, errDropped):
+			continue
+		case errors.Is(err, errNoReply):
+			d.rec.add(func(r *report) { r.LostReplies++ })
+		default:
+			return nil, err
+		}
+		if err := sleep(ctx, wait.next(time.Since(start))); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// backoff spaces the repetitions of a request: base, doubling to 64 times base, counted from one
+// sending to the next.
+type backoff struct {
+	base time.Duration
+	n    int
+}
+
+func (b *backoff) next(elapsed time.Duration) time.Duration {
+	window := b.base << min(b.n, 6)
+	b.n++
+	return max(0, window-elapsed)
+}
+
+// about completes an event on a job.
+func (d *device) about(j *job, e event) event {
+	e.Thing = d.id.thing
+	if j != nil {
+		e.Job, e.Execution = j.JobID, j.ExecutionNumber
+	}
+	return e
+}
+
+// problem records an error the device goes on after.
+func (d *device) problem(j *job, what string, err error) {
+	d.rec.emit(d.about(j, event{Event: evError, Reason: what + ": " + err.Error()}))
+}
+
+const simulated = "simulated "
+
+// reason makes the statusDetails of an execution that did not succeed.
+func reason(step, text string) map[string]string {
+	return map[string]string{"step": step, "reason": detail(text)}
+}
+
+// accident reports whether a report that has the drawn status has it for another reason.
+func accident(details map[string]string) bool {
+	r, ok := details["reason"]
+	return ok && !strings.HasPrefix(r, simulated)
+}
+
+// detail makes a text fit for a value of statusDetails: no control characters, at most 1,024 runes.
+func detail(text string) string {
+	runes := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text))
+	return string(runes[:min(len(runes), 1024)])
+}

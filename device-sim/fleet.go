@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// settings are what a run needs to know, apart from its devices.
+type settings struct {
+	keys           artefactKeys
+	keep           string
+	roots          *x509.CertPool // for downloads
+	alpn           string
+	seed           int64
+	odds           odds
+	work           time.Duration
+	startSpread    time.Duration
+	untilJobs      int
+	duration       time.Duration // 0 for no end
+	timeout        time.Duration // 0 for none
+	reportEvery    time.Duration
+	requestTimeout time.Duration
+	reconnectDelay time.Duration
+	maxDownloads   int
+	lines          io.Writer // event stream; nil for none
+	finished       func()    // called for each execution finished; nil for nobody
+}
+
+// handshakes is how many devices connect at a time. More would only make all of them slower, until
+// they run into the broker's time limit.
+const handshakes = 32
+
+// run runs a fleet to its end. Ending ctx interrupts it: devices disconnect properly and leave what
+// they were at. The error says that the event stream could not be written.
+func run(ctx context.Context, ids []identity, s settings) (report, error) {
+	started := time.Now()
+	rec := newRecorder(s.lines, s.finished)
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		TLSClientConfig:       &tls.Config{RootCAs: s.roots},
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // the hash is of the bytes as stored
+		MaxIdleConnsPerHost:   s.maxDownloads,
+		IdleConnTimeout:       30 * time.Second,
+		TLSHandshakeTimeout:   handshakeTimeout,
+		ResponseHeaderTimeout: 30 * time.Second,
+	}
+	defer transport.CloseIdleConnections()
+	downloads := &downloader{
+		client: &http.Client{Transport: transport},
+		slots:  make(chan struct{}, s.maxDownloads),
+		// A progress report, which may take as long as a request, is made between two reads.
+		stall: 30*time.Second + s.requestTimeout,
+		pause: min(s.reconnectDelay, time.Second),
+		rec:   rec,
+	}
+
+	outer := ctx
+	ctx, interrupt := context.WithCancelCause(context.WithoutCancel(outer))
+	defer interrupt(nil)
+	defer context.AfterFunc(outer, func() { interrupt(errInterrupted) })()
+	if s.timeout > 0 {
+		t := time.AfterFunc(s.timeout, func() { interrupt(errTimeout) })
+		defer t.Stop()
+	}
+	stop := make(chan struct{})
+	if s.duration > 0 {
+		t := time.AfterFunc(s.duration, func() { close(stop) })
+		defer t.Stop()
+	}
+
+	var devices sync.WaitGroup
+	dialing := make(chan struct{}, handshakes)
+	for _, id := range ids {
+		d := newDevice(id, s, rec, downloads, dialing)
+		devices.Go(func() {
+			err := d.run(ctx, stop)
+			e := event{Event: evEnded, Thing: id.thing, OK: new(bool)}
+			if *e.OK = err == nil; err != nil {
+				e.Reason = err.Error()
+			}
+			rec.emit(e)
+		})
+	}
+	devices.Wait()
+	return rec.close(started, s.seed)
+}
+
+func newDevice(id identity, s settings, rec *recorder, downloads *downloader, dialing chan struct{}) *device {
+	t := topicsOf(id.thing)
+	config := &tls.Config{
+		Certificates: []tls.Certificate{id.cert},
+		RootCAs:      id.roots,
+		ServerName:   id.host,
+		MinVersion:   tls.VersionTLS12,
+	}
+	switch {
+	case s.alpn != "":
+		config.NextProtos = []string{s.alpn}
+	case id.port == 443 || id.port == 8443: // shared with HTTP: the name tells them apart
+		config.NextProtos = []string{"x-amzn-mqtt-ca"}
+	}
+	return &device{
+		id:     id,
+		topics: t,
+		rec:    rec,
+		link: &link{
+			id:        id,
+			topics:    t,
+			rec:       rec,
+			tls:       config,
+			timeout:   s.requestTimeout,
+			reconnect: s.reconnectDelay,
+			dialing:   dialing,
+		},
+		downloads:   downloads,
+		keys:        s.keys,
+		keep:        s.keep,
+		seed:        s.seed,
+		odds:        s.odds,
+		install:     s.work,
+		delay:       startDelay(s.seed, id.thing, s.startSpread),
+		untilJobs:   s.untilJobs,
+		reportEvery: s.reportEvery,
+	}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// event is one line of the --json output. Members without a value are left out.
+type event struct {
+	Event     string    `json:"event"`
+	Time      time.Time `json:"time"`
+	Thing     string    `json:"thing,omitempty"`
+	Job       string    `json:"job,omitempty"`
+	Execution int64     `json:"execution,omitempty"` // executionNumber
+	Status    string    `json:"status,omitempty"`
+	Step      string    `json:"step,omitempty"`
+	Percent   *int      `json:"percent,omitempty"`
+	Bytes     int64     `json:"bytes,omitempty"`
+	Resumed   bool      `json:"resumed,omitempty"`  // started: was IN_PROGRESS with details before
+	Verified  bool      `json:"verified,omitempty"` // downloaded: the SHA-256 is the document's
+	Millis    float64   `json:"ms,omitempty"`
+	OK        *bool     `json:"ok,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+}
+
+// The events of a device, in the order they usually come.
+const (
+	evConnected  = "connected"  // subscribed to notify-next: from here on no notification is missed
+	evNotified   = "notified"   // a notify-next was received; time is that of the receipt
+	evStarted    = "started"    // start-next brought an execution not seen before
+	evProgress   = "progress"   // a progress report was accepted, or a download went on after a break
+	evDownloaded = "downloaded" // the artefact is complete
+	evFinished   = "finished"   // the execution is over for the device
+	evError      = "error"      // something went wrong that the device goes on after, or ends with
+	evEnded      = "ended"      // the device has disconnected; ok tells how it ended
+)
+
+// outcomeCanceled counts executions taken away from the device before it could report.
+const outcomeCanceled = "CANCELED"
+
+// recorder collects what devices do, for the event stream and the report. Its methods are safe for
+// concurrent use.
+type recorder struct {
+	now func() time.Time
+
+	mu       sync.Mutex // guards the rest, and keeps lines whole
+	lines    *json.Encoder
+	closed   bool // the report is out; what comes after it is dropped
+	lineErr  error
+	report   report
+	latency  map[string]*hdrhistogram.Histogram // in microseconds
+	finished func()                             // called for each execution over, with mu held
+}
+
+// maxLatency is the largest latency told apart; longer ones count as this.
+const maxLatency = time.Hour
+
+// newRecorder writes events to lines unless it is nil.
+func newRecorder(lines io.Writer, finished func()) *recorder {
+	r := &recorder{
+		now:      time.Now,
+		latency:  make(map[string]*hdrhistogram.Histogram),
+		finished: finished,
+		report:   report{Event: "report", Executions: make(map[string]int)},
+	}
+	if lines != nil {
+		r.lines = json.NewEncoder(lines)
+		r.lines.SetEscapeHTML(false)
+	}
+	return r
+}
+
+// emit records an event; a zero time becomes the current one.
+func (r *recorder) emit(e event) {
+	if e.Time.IsZero() {
+		e.Time = r.now()
+	}
+	e.Time = e.Time.UTC()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.count(e)
+	if r.lines == nil {
+		return
+	}
+	if err := r.lines.Encode(e); err != nil && r.lineErr == nil {
+		r.lineErr = err
+	}
+}
+
+func (r *recorder) count(e event) {
+	switch e.Event {
+	case evConnected:
+		r.report.Connections++
+	case evNotified:
+		r.report.Notifications++
+	case evDownloaded:
+		r.report.Downloads++
+		if e.Verified {
+			r.report.Verified++
+		}
+	case evFinished:
+		r.report.Executions[e.Status]++
+		if r.finished != nil && e.Status != outcomeCanceled {
+			r.finished()
+		}
+	case evError:
+		r.report.Errors++
+	case evEnded:
+		r.report.Devices++
+		if *e.OK {
+			r.report.OK++
+			return
+		}
+		r.report.NotOK++
+		if len(r.report.Failures) < maxFailures {
+			r.report.Failures = append(r.report.Failures, failure{e.Thing, e.Reason})
+		}
+	}
+}
+
+// add changes one of the plain counters of the report.
+func (r *recorder) add(change func(*report)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.report)
+}
+
+// observe records how long something took.
+func (r *recorder) observe(name string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.latency[name]
+	if h == nil {
+		h = hdrhistogram.New(1, maxLatency.Microseconds(), 3)
+		r.latency[name] = h
+	}
+	// In range, so it cannot fail.
+	_ = h.RecordValue(min(max(d, time.Microsecond), maxLatency).Microseconds())
+}
+
+// close ends the event stream with the report and returns it. The error is the first one met in
+// writing the stream.
+func (r *recorder) close(started time.Time, seed int64) (report, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	rep := r.report
+	rep.Time = r.now().UTC()
+	rep.Seconds = rep.Time.Sub(started).Seconds()
+	rep.Seed = seed
+	if rep.Failures == nil {
+		rep.Failures = []failure{} // an empty list, not null
+	}
+	rep.Latency = make(map[string]quantiles)
+	for _, name := range slices.Sorted(maps.Keys(r.latency)) {
+		h := r.latency[name]
+		ms := func(us int64) float64 { return float64(us) / 1000 }
+		rep.Latency[name] = quantiles{
+			Count: h.TotalCount(),
+			P50:   ms(h.ValueAtQuantile(50)),
+			P99:   ms(h.ValueAtQuantile(99)),
+			Max:   ms(h.Max()),
+		}
+	}
+	if r.lines != nil && r.lineErr == nil {
+		r.lineErr = r.lines.Encode(rep)
+	}
+	return rep, r.lineErr
+}
