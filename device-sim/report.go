@@ -20,22 +20,22 @@ type report struct {
 	Seconds       float64              `json:"seconds"`
 	Seed          int64                `json:"seed"`
 	Devices       int                  `json:"devices"`
-	OK            int                  `json:"ok"`    // devices that ended as they should
-	NotOK         int                  `json:"notOk"` // devices that did not
+	OK            int                  `json:"devicesOk"`    // devices that ended as they should
+	NotOK         int                  `json:"devicesNotOk"` // devices that did not
 	Executions    map[string]int       `json:"executions"`
 	Unintended    int                  `json:"unintended"` // executions that ended differently from what was drawn
 	Connections   int                  `json:"connections"`
 	Notifications int                  `json:"notifications"`
-	Downloads     int                  `json:"downloads"`    // completed
-	Verified      int                  `json:"verified"`     // of them, with the right SHA-256
-	NoArtefact    int                  `json:"noArtefact"`   // executions whose document names nothing to download
-	Bytes         int64                `json:"bytes"`        // received, repeated ones included
-	RangeResumes  int                  `json:"rangeResumes"` // downloads continued in the middle
-	FreshURLs     int                  `json:"freshUrls"`    // documents asked for again after a 403
-	Repeats       int                  `json:"repeats"`      // requests sent again
-	LostReplies   int                  `json:"lostReplies"`  // requests without a reply in time
-	Unmatched     int                  `json:"unmatched"`    // replies nobody waited for: duplicates, or late
-	Errors        int                  `json:"errors"`       // error events
+	Downloads     int                  `json:"downloads"`         // completed
+	Verified      int                  `json:"verifiedDownloads"` // of them, with the right SHA-256
+	NoArtefact    int                  `json:"noArtefact"`        // executions whose document names nothing to download
+	Bytes         int64                `json:"bytes"`             // received, repeated ones included
+	RangeResumes  int                  `json:"rangeResumes"`      // downloads continued in the middle
+	FreshURLs     int                  `json:"freshUrls"`         // documents asked for again after a 403
+	Repeats       int                  `json:"repeats"`           // requests sent again
+	LostReplies   int                  `json:"lostReplies"`       // requests without a reply in time
+	Unmatched     int                  `json:"unmatched"`         // replies nobody waited for: duplicates, or late
+	Errors        int                  `json:"errors"`            // error events
 	Latency       map[string]quantiles `json:"latencyMs"`
 	Failures      []failure            `json:"failures"`
 }

@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// authority issues the certificates of a test.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	a.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "test root"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key))
+	a.cert = must(x509.ParseCertificate(der))
+	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return a
+}
+
+// issue returns a certificate and its key in PEM form; good for a server at 127.0.0.1 and for a client.
+func (a *authority) issue(name string) (certPEM, keyPEM []byte) {
+	a.t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	der := must(x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, a.cert, &key.PublicKey, a.key))
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})
+}
+
+func (a *authority) serverCert() tls.Certificate {
+	a.t.Helper()
+	return must(tls.X509KeyPair(a.issue("server")))
+}
+
+func (a *authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// scripted is an execution as the scripted broker keeps it.
+type scripted struct {
+	job      string
+	number   int64
+	status   string
+	details  map[string]string
+	document func() string // called for each delivery, as URLs are signed each time
+	begun    int           // QUEUED → IN_PROGRESS
+}
+
+// seen is a request the broker received.
+type seen struct {
+	thing, op, job string
+	request
+	n int // of its kind for this thing, from 1
+}
+
+// fault is what a test does to a request instead of, or besides, answering it.
+type fault struct {
+	before func()            // called before the request is executed
+	reject string            // answer with this code, change nothing
+	state  string            // executionState.status of that answer
+	lose   bool              // execute, do not answer
+	twice  bool              // answer twice
+	cut    bool              // execute, do not answer, close the connection
+	then   func(*testBroker) // called after the answer, on the connection's goroutine
+	edit   func(*scripted)   // called with the execution it is about before it is executed, mu held
+}
+
+// testBroker is a broker with the device side of jobs, over mutual TLS, which does to requests what
+// a test tells it to.
+type testBroker struct {
+	mqtt.HookBase
+	*authority
+	server *mqtt.Server
+	dir    string // of device folders
+	port   int
+
+	fault   func(seen) fault // set before the devices start
+	deny    func(topic string) bool
+	onEmpty func(thing string) // start-next found nothing; called on the connection's goroutine
+
+	goodbyes chan struct{} // one for each DISCONNECT received
+
+	mu          sync.Mutex
+	queues      map[string][]*scripted
+	subscribers map[string]*mqtt.Client
+	replies     map[*mqtt.Client]func() // what to do when the PUBACK is out
+	requests    []seen
+	counts      map[string]int
+}
+
+func newTestBroker(t testing.TB) *testBroker {
+	t.Helper()
+	b := &testBroker{
+		authority:   newAuthority(t),
+		dir:         t.TempDir(),
+		goodbyes:    make(chan struct{}, 100),
+		queues:      make(map[string][]*scripted),
+		subscribers: make(map[string]*mqtt.Client),
+		replies:     make(map[*mqtt.Client]func()),
+		counts:      make(map[string]int),
+	}
+	b.server = mqtt.New(&mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{b.serverCert()},
+		ClientCAs:    b.pool(),
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.port = l.Addr().(*net.TCPAddr).Port
+	if err := b.server.AddHook(b, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.server.AddListener(listeners.NewNet("tls", l)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.server.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.server.Close() })
+	return b
+}
+
+// enroll writes the folders of n devices and returns their names.
+func (b *testBroker) enroll(n int) []string {
+	b.t.Helper()
+	var things []string
+	for i := range n {
+		thing := fmt.Sprintf("dev-%02d", i)
+		dir := filepath.Join(b.dir, thing)
+		cert, key := b.issue(thing)
+		config := fmt.Appendf(nil, `{"thingName":%q,"endpoint":"127.0.0.1","port":%d,"clientId":%q,
+			"caFile":"ca.pem","certFile":"device.pem.crt","keyFile":"device.key"}`, thing, b.port, thing)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			b.t.Fatal(err)
+		}
+		for name, data := range map[string][]byte{"config.json": config, "device.pem.crt": cert, "device.key": key, "ca.pem": b.pem} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		things = append(things, thing)
+	}
+	return things
+}
+
+// create queues a job for a thing and notifies it.
+func (b *testBroker) create(thing, job string, document func() string) {
+	b.mu.Lock()
+	b.queues[thing] = append(b.queues[thing], &scripted{job: job, number: 1, status: "QUEUED", document: document})
+	head := b.head(thing)
+	cl := b.subscribers[thing]
+	payload := b.encode(map[string]any{"timestamp": 1, "execution": b.render(head)})
+	first := head.job == job
+	b.mu.Unlock()
+	if cl != nil && first {
+		_ = cl.WritePacket(packets.Packet{ // it may just have gone
+			FixedHeader:     packets.FixedHeader{Type: packets.Publish, Qos: 1},
+			ProtocolVersion: 5,
+			PacketID:        0x8001,
+			TopicName:       topicsOf(thing).notifyNext(),
+			Payload:         payload,
+		})
+	}
+}
+
+// execution returns what became of a job.
+func (b *testBroker) execution(thing, job string) scripted {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.find(thing, job)
+	if e == nil {
+		b.t.Fatalf("no execution of %s on %s", job, thing)
+	}
+	return *e
+}
+
+// received returns the requests of a kind.
+func (b *testBroker) received(op string) []seen {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []seen
+	for _, r := range b.requests {
+		if r.op == op {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// wantGoodbyes waits until n clients have sent DISCONNECT.
+func (b *testBroker) wantGoodbyes(n int) {
+	b.t.Helper()
+	overdue := time.After(10 * time.Second)
+	for i := range n {
+		select {
+		case <-b.goodbyes:
+		case <-overdue:
+			b.t.Fatalf("%d DISCONNECT, want %d", i, n)
+		}
+	}
+}
+
+func (b *testBroker) cut(thing string) {
+	b.mu.Lock()
+	cl := b.subscribers[thing]
+	b.mu.Unlock()
+	cl.Stop(io.ErrClosedPipe)
+}
+
+func (b *testBroker) ID() string { return "jobs" }
+
+func (b *testBroker) Provides(h byte) bool {
+	return bytes.IndexByte([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished, mqtt.OnSubscribed,
+		mqtt.OnPublish, mqtt.OnPublished, mqtt.OnPacketRead}, h) >= 0
+}
+
+func (b *testBroker) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+
+func (b *testBroker) OnACLCheck(_ *mqtt.Client, topic string, _ bool) bool {
+	return b.deny == nil || !b.deny(topic)
+}
+
+func (b *testBroker) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	// Its flow control can deadlock; the broker of a test needs none.
+	cl.Properties.Props.ReceiveMaximum = 0
+	cl.State.Inflight.ResetSendQuota(0)
+}
+
+func (b *testBroker) OnSubscribed(cl *mqtt.Client, pk packets.Packet, _ []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.subscribers[strings.Split(pk.Filters[0].Filter, "/")[2]] = cl
+}
+
+func (b *testBroker) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Disconnect {
+		b.goodbyes <- struct{}{}
+	}
+	return pk, nil
+}
+
+// OnPublish executes a request; OnPublished, when the PUBACK is out, answers it.
+func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	parts := strings.Split(pk.TopicName, "/") // $aws things T jobs [job] op
+	s := seen{thing: parts[2], op: parts[len(parts)-1]}
+	if len(parts) == 6 {
+		s.job = parts[4]
+	}
+	if err := json.Unmarshal(pk.Payload, &s.request); err != nil {
+		b.t.Errorf("request on %s: %v", pk.TopicName, err)
+	}
+	b.mu.Lock()
+	b.counts[s.thing+s.op]++
+	s.n = b.counts[s.thing+s.op]
+	b.requests = append(b.requests, s)
+	b.mu.Unlock()
+
+	var f fault
+	if b.fault != nil {
+		f = b.fault(s)
+	}
+	if f.before != nil {
+		f.before()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.find(s.thing, s.job); e != nil && f.edit != nil {
+		f.edit(e)
+	}
+	topic, answer := pk.TopicName+"/accepted", map[string]any(nil)
+	if f.reject == "" {
+		answer = b.do(s)
+	} else {
+		answer = map[string]any{"code": f.reject, "message": "as the test wants it"}
+		if f.state != "" {
+			answer["executionState"] = map[string]any{"status": f.state}
+		}
+	}
+	if answer["code"] != nil {
+		topic = pk.TopicName + "/rejected"
+	}
+	answer["clientToken"], answer["timestamp"] = s.ClientToken, 1
+	empty := s.op == "start-next" && answer["execution"] == nil && answer["code"] == nil
+	reply := packets.Packet{
+		FixedHeader:     packets.FixedHeader{Type: packets.Publish},
+		ProtocolVersion: 5,
+		TopicName:       topic,
+		Payload:         b.encode(answer),
+	}
+	b.replies[cl] = func() {
+		switch {
+		case f.cut:
+			cl.Stop(io.ErrClosedPipe)
+		case !f.lose:
+			_ = cl.WritePacket(reply)
+			if f.twice {
+				_ = cl.WritePacket(reply)
+			}
+		}
+		if f.then != nil {
+			f.then(b)
+		}
+		if empty && b.onEmpty != nil {
+			b.onEmpty(s.thing)
+		}
+	}
+	return pk, packets.CodeSuccessIgnore
+}
+
+func (b *testBroker) OnPublished(cl *mqtt.Client, _ packets.Packet) {
+	b.mu.Lock()
+	reply := b.replies[cl]
+	delete(b.replies, cl)
+	b.mu.Unlock()
+	if reply != nil {
+		reply()
+	}
+}
+
+// do executes a request. mu is held.
+func (b *testBroker) do(s seen) map[string]any {
+	e := b.find(s.thing, s.job)
+	switch s.op {
+	case "start-next":
+		e = b.head(s.thing)
+		if e == nil {
+			return map[string]any{}
+		}
+		if e.status == "QUEUED" {
+			e.status, e.begun = statusInProgress, e.begun+1
+		}
+		return map[string]any{"execution": b.render(e)}
+	case "get":
+		if e == nil || s.ExecutionNumber != e.number {
+			return map[string]any{"code": "ResourceNotFound", "message": "no such execution"}
+		}
+		return map[string]any{"execution": b.render(e)}
+	case "update":
+		if e == nil || s.ExecutionNumber != e.number {
+			return map[string]any{"code": "ResourceNotFound", "message": "no such execution"}
+		}
+		if e.status != "QUEUED" && e.status != statusInProgress {
+			return map[string]any{"code": "InvalidStateTransition", "message": "terminal",
+				"executionState": map[string]any{"status": e.status, "versionNumber": 3}}
+		}
+		e.status, e.details = s.Status, s.StatusDetails
+		return map[string]any{}
+	}
+	return map[string]any{"code": "InvalidTopic", "message": s.op}
+}
+
+func (b *testBroker) find(thing, job string) *scripted {
+	for _, e := range b.queues[thing] {
+		if e.job == job {
+			return e
+		}
+	}
+	return nil
+}
+
+func (b *testBroker) head(thing string) *scripted {
+	for _, want := range []string{statusInProgress, "QUEUED"} {
+		for _, e := range b.queues[thing] {
+			if e.status == want {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+func (b *testBroker) render(e *scripted) map[string]any {
+	return map[string]any{"jobId": e.job, "status": e.status, "versionNumber": 2, "executionNumber": e.number,
+		"jobDocument": json.RawMessage(e.document())}
+}
+
+func (b *testBroker) encode(v any) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		b.t.Errorf("encode: %v", err)
+	}
+	return bytes.TrimSpace(buf.Bytes())
+}
