@@ -127,9 +127,10 @@ type testBroker struct {
 	dir    string // of device folders
 	port   int
 
-	fault   func(seen) fault // set before the devices start
-	deny    func(topic string) bool
-	onEmpty func(thing string) // start-next found nothing; called on the connection's goroutine
+	fault    func(seen) fault // set before the devices start
+	deny     func(topic string) bool
+	stranger bool               // refuse every connection
+	onEmpty  func(thing string) // start-next found nothing; called on the connection's goroutine
 
 	goodbyes chan struct{} // one for each DISCONNECT received
 
@@ -270,7 +271,9 @@ func (b *testBroker) Provides(h byte) bool {
 		mqtt.OnPublish, mqtt.OnPublished, mqtt.OnPacketRead}, h) >= 0
 }
 
-func (b *testBroker) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+func (b *testBroker) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool {
+	return !b.stranger
+}
 
 func (b *testBroker) OnACLCheck(_ *mqtt.Client, topic string, _ bool) bool {
 	return b.deny == nil || !b.deny(topic)

@@ -121,7 +121,8 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 		case <-d.link.notified:
 			ask = d.running == nil
 		case <-retry.C:
-			ask, repeat = d.running == nil, true
+			ask = d.running == nil
+			repeat = ask
 		case o := <-d.over:
 			d.running.cancel(nil)
 			err := d.end(o)
@@ -197,7 +198,7 @@ func (d *device) offered(ctx context.Context, e *execution) error {
 		return fmt.Errorf("start-next brought %s/%d again, after the report %s was accepted", e.JobID, e.ExecutionNumber, d.reports[e.key()])
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	j := &job{execution: e, cancel: cancel, decision: decide(d.seed, d.id.thing, e.key(), d.odds, d.install)}
+	j := &job{execution: e, begun: time.Now(), cancel: cancel, decision: decide(d.seed, d.id.thing, e.key(), d.odds, d.install)}
 	d.running = j
 	d.reported = time.Time{}
 	d.rec.emit(d.about(j, event{Event: evStarted, Status: e.Status, Resumed: len(e.StatusDetails) > 0}))
@@ -212,7 +213,8 @@ func (d *device) end(o outcome) error {
 	if o.err != nil {
 		return fmt.Errorf("%s/%d: %w", j.JobID, j.ExecutionNumber, o.err)
 	}
-	d.rec.emit(d.about(j, event{Event: evFinished, Status: o.status, Reason: o.reason}))
+	took := float64(time.Since(j.begun).Microseconds()) / 1000
+	d.rec.emit(d.about(j, event{Event: evFinished, Status: o.status, Reason: o.reason, Millis: took}))
 	if o.status == outcomeCanceled {
 		return nil
 	}

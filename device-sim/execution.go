@@ -19,6 +19,7 @@ var errGone = errors.New("the execution is no longer this device's")
 // main loop of the device, which may learn that the execution was taken away.
 type job struct {
 	*execution
+	begun    time.Time
 	decision decision
 	cancel   context.CancelCauseFunc
 	phase    atomic.Int32
@@ -47,9 +48,16 @@ type outcome struct {
 	err      error  // the report was not accepted and will not be
 }
 
+// finding is the terminal report a device is going to make.
+type finding struct {
+	status  string
+	details map[string]string
+	drawn   bool // it is what was drawn, not an accident
+}
+
 // execute works on an execution until its end was reported, it was taken away, or ctx ended.
 func (d *device) execute(ctx context.Context, j *job) outcome {
-	status, details, err := d.work(ctx, j)
+	f, err := d.work(ctx, j)
 	switch {
 	case errors.Is(err, errGone):
 		return outcome{status: outcomeCanceled, reason: err.Error(), intended: true}
@@ -58,40 +66,40 @@ func (d *device) execute(ctx context.Context, j *job) outcome {
 	case !j.phase.CompareAndSwap(working, reporting):
 		return outcome{status: outcomeCanceled, reason: errGone.Error(), intended: true}
 	}
-	return d.finish(ctx, j, status, details)
+	return d.finish(ctx, j, f)
 }
 
 // work does what the job asks, as far as the draw lets it, and returns the report to make. The
 // error is errGone or the cause of ctx's end; everything else that goes wrong is a FAILED or
 // REJECTED report.
-func (d *device) work(ctx context.Context, j *job) (status string, details map[string]string, err error) {
+func (d *device) work(ctx context.Context, j *job) (finding, error) {
 	if j.decision.status == statusRejected {
-		return statusRejected, reason("check", "simulated rejection"), nil
+		return finding{statusRejected, reason("check", "simulated rejection"), true}, nil
 	}
 	a, err := d.keys.find(j.JobDocument)
-	if err != nil {
-		return statusRejected, reason("check", err.Error()), nil // no attempt can do better
+	if err != nil { // no attempt can do better
+		return finding{statusRejected, reason("check", err.Error()), false}, nil
 	}
 	if a == nil {
 		d.rec.add(func(r *report) { r.NoArtefact++ })
 	} else if err := d.download(ctx, j, a); err != nil {
 		if errors.Is(err, errGone) || ctx.Err() != nil {
-			return "", nil, err
+			return finding{}, err
 		}
-		return statusFailed, reason("download", err.Error()), nil
+		return finding{statusFailed, reason("download", err.Error()), false}, nil
 	}
 	if j.decision.work > 0 {
 		if err := d.progress(ctx, j, event{Step: "install"}); err != nil {
-			return "", nil, err
+			return finding{}, err
 		}
 		if err := sleep(ctx, j.decision.work); err != nil {
-			return "", nil, err
+			return finding{}, err
 		}
 	}
 	if j.decision.status == statusFailed {
-		return statusFailed, reason("install", "simulated failure"), nil
+		return finding{statusFailed, reason("install", "simulated failure"), true}, nil
 	}
-	return statusSucceeded, map[string]string{"step": "done"}, nil
+	return finding{statusSucceeded, map[string]string{"step": "done"}, true}, nil
 }
 
 // download fetches the artefact and reports how far it has come, each quarter of the way.
@@ -187,23 +195,23 @@ func (d *device) progress(ctx context.Context, j *job, e event) error {
 // finish makes the terminal report, until there is an answer to it. A repeated report has the same
 // token and number as the first, so the server can tell that it is one; and one that is refused
 // because the execution already has that status has arrived before.
-func (d *device) finish(ctx context.Context, j *job, status string, details map[string]string) outcome {
+func (d *device) finish(ctx context.Context, j *job, f finding) outcome {
 	req := request{
-		Status:          status,
-		StatusDetails:   details,
+		Status:          f.status,
+		StatusDetails:   f.details,
 		ExecutionNumber: j.ExecutionNumber,
 		ClientToken:     newToken(),
 	}
 	rep, err := d.insist(ctx, opUpdate, d.topics.update(j.JobID), func() request { return req })
 	switch {
 	case err != nil:
-		return outcome{err: fmt.Errorf("report %s: %w", status, err)}
-	case rep.Code == "" || rep.Code == codeInvalidStateTransition && rep.state() == status:
-		return outcome{status: status, reason: details["reason"], intended: status == j.decision.status && !accident(details)}
+		return outcome{err: fmt.Errorf("report %s: %w", f.status, err)}
+	case rep.Code == "" || rep.Code == codeInvalidStateTransition && rep.state() == f.status:
+		return outcome{status: f.status, reason: f.details["reason"], intended: f.drawn}
 	case rep.gone():
 		return outcome{status: outcomeCanceled, reason: strings.TrimSpace(rep.Code + " " + rep.state()), intended: true}
 	}
-	return outcome{err: fmt.Errorf("report %s was rejected: %s: %s", status, rep.Code, rep.Message)}
+	return outcome{err: fmt.Errorf("report %s was rejected: %s: %s", f.status, rep.Code, rep.Message)}
 }
 
 // insist sends a request until it is answered with something final. Each repetition waits longer
@@ -264,17 +272,9 @@ func (d *device) problem(j *job, what string, err error) {
 	d.rec.emit(d.about(j, event{Event: evError, Reason: what + ": " + err.Error()}))
 }
 
-const simulated = "simulated "
-
 // reason makes the statusDetails of an execution that did not succeed.
 func reason(step, text string) map[string]string {
 	return map[string]string{"step": step, "reason": detail(text)}
-}
-
-// accident reports whether a report that has the drawn status has it for another reason.
-func accident(details map[string]string) bool {
-	r, ok := details["reason"]
-	return ok && !strings.HasPrefix(r, simulated)
 }
 
 // detail makes a text fit for a value of statusDetails: no control characters, at most 1,024 runes.

@@ -251,11 +251,21 @@ func TestHashMismatch(t *testing.T) {
 	if rep := res.report; rep.Unintended != 1 || rep.Verified != 0 || rep.Downloads != 1 || len(rep.Failures) != 1 {
 		t.Errorf("report %+v", rep)
 	}
-	// Drawing FAILED does not make an accident of the same status intended.
-	b.create(b.things[0], "fw-again", func() string { return `{"url":"ftp://x/","sha256":""}` })
-	b.run(t, "--reject", "100").wantStatus(t, exitOK)
-	b.create(b.things[0], "fw-bad", func() string { return `{"url":"ftp://x/","sha256":""}` })
+
+	// An accident that ends as drawn is one nevertheless.
+	b.create(b.things[0], "fw-gone", b.store.document)
+	b.store.handle = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusNotFound)
+		return true
+	}
 	b.run(t, "--fail", "100").wantStatus(t, exitFailure)
+	if e := b.execution(b.things[0], "fw-gone"); e.status != statusFailed || !strings.Contains(e.details["reason"], "404 Not Found") {
+		t.Errorf("reported %s %v", e.status, e.details)
+	}
+
+	// A bad document will not get better by trying again.
+	b.create(b.things[0], "fw-bad", func() string { return `{"url":"ftp://x/","sha256":""}` })
+	b.run(t).wantStatus(t, exitFailure)
 	if e := b.execution(b.things[0], "fw-bad"); e.status != statusRejected {
 		t.Errorf("a bad document was reported %s", e.status)
 	}
@@ -266,13 +276,7 @@ func TestExpiredURL(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 1, 200<<10)
 	b.create(b.things[0], "fw", b.store.document)
-	b.fault = func(s seen) fault {
-		if s.op == "start-next" {
-			return fault{then: func(*testBroker) {}}
-		}
-		return fault{}
-	}
-	b.store.handle = func(n int, w http.ResponseWriter, r *http.Request) bool {
+	b.store.handle = func(n int, w http.ResponseWriter, _ *http.Request) bool {
 		switch n {
 		case 1:
 			b.store.half(w)
@@ -299,7 +303,7 @@ func TestInterruptedDownload(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 1, 200<<10)
 	b.create(b.things[0], "fw", b.store.document)
-	b.store.handle = func(n int, w http.ResponseWriter, r *http.Request) bool {
+	b.store.handle = func(n int, w http.ResponseWriter, _ *http.Request) bool {
 		if n == 1 {
 			b.store.half(w)
 		}
@@ -541,6 +545,26 @@ func TestRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantFailure(t, b.run(t), "the broker's certificate")
+	})
+	t.Run("connection", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, 1, 0)
+		b.stranger = true
+		wantFailure(t, b.run(t), "connection refused (0x86)")
+	})
+	t.Run("takeover", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, 1, 0)
+		idle := make(chan string, 2)
+		b.onEmpty = func(thing string) { idle <- thing }
+		var first result
+		var wait sync.WaitGroup
+		wait.Go(func() { first = b.run(t) })
+		<-idle
+		second := b.run(t, "--duration", "100ms")
+		wait.Wait()
+		wantFailure(t, first, "same client ID")
+		second.wantStatus(t, exitOK)
 	})
 	t.Run("request", func(t *testing.T) {
 		t.Parallel()

@@ -199,7 +199,7 @@ func (l *link) onConnectError(err error) {
 	case errors.As(err, &cert):
 		l.fail(fmt.Errorf("the broker's certificate: %w", err))
 	}
-	l.trouble("connecting", err)
+	l.rec.emit(event{Event: evError, Thing: l.id.thing, Reason: err.Error()})
 }
 
 // finalConnack reports whether connecting again with the same certificate and client ID is useless.

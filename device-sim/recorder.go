@@ -24,8 +24,8 @@ type event struct {
 	Bytes     int64     `json:"bytes,omitempty"`
 	Resumed   bool      `json:"resumed,omitempty"`  // started: was IN_PROGRESS with details before
 	Verified  bool      `json:"verified,omitempty"` // downloaded: the SHA-256 is the document's
-	Millis    float64   `json:"ms,omitempty"`
-	OK        *bool     `json:"ok,omitempty"`
+	Millis    float64   `json:"ms,omitempty"`       // finished: since started
+	OK        *bool     `json:"ok,omitempty"`       // ended
 	Reason    string    `json:"reason,omitempty"`
 }
 
@@ -37,7 +37,7 @@ const (
 	evProgress   = "progress"   // a progress report was accepted, or a download went on after a break
 	evDownloaded = "downloaded" // the artefact is complete
 	evFinished   = "finished"   // the execution is over for the device
-	evError      = "error"      // something went wrong that the device goes on after, or ends with
+	evError      = "error"      // something went wrong, and the device goes on
 	evEnded      = "ended"      // the device has disconnected; ok tells how it ended
 )
 

@@ -162,7 +162,7 @@ func TestFileLimit(t *testing.T) {
 	if err := checkFileLimit(1, 1, true); err != nil {
 		t.Errorf("one device: %v", err)
 	}
-	if err := checkFileLimit(1<<40, 1, true); err != nil && !strings.Contains(err.Error(), "ulimit -n") {
+	if err := checkFileLimit(1<<30, 1, true); err != nil && !strings.Contains(err.Error(), "ulimit -n") {
 		t.Errorf("no advice: %v", err)
 	}
 }
