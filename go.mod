@@ -36,3 +36,8 @@ require (
 	golang.org/x/net v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.7 // indirect
 )
+go 1.26
+
+require github.com/aws/aws-sdk-go-v2 v1.48.0
+
+require github.com/aws/smithy-go v1.28.9 // indirect
