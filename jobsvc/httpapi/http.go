@@ -1,0 +1,203 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
+	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/wire"
+)
+
+// Options is what the handler is made from. Engine and Account are required.
+type Options struct {
+	Engine  *engine.Engine
+	Account jobsvc.Account
+
+	// AccessKey looks an operator's key up, CodeUnknownAccessKey when there is none.
+	// Nil means the engine's keys alone.
+	AccessKey func(ctx context.Context, id string) (*jobsvc.AccessKey, error)
+	// EndpointAddress gives the host name that DescribeEndpoint answers for one of
+	// wire's endpoint types; "" when none is configured. Nil means none is.
+	EndpointAddress func(endpointType string) string
+	// DeviceHosts are host names, without ports, of the device plane, beside AWS's own forms.
+	DeviceHosts []string
+
+	// TLS: a proxy in front ends TLS, so that a request is private though it
+	// comes without. Requests with TLS of their own need not be told.
+	TLS bool
+	// StrictRegion refuses signatures made for another region than the account's.
+	StrictRegion bool
+	// NoSignatures takes every request for an admin's, signed or not.
+	NoSignatures bool
+
+	Now     func() time.Time      // nil means time.Now
+	Logger  *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil means none
+}
+
+// api is the handler. Nothing in it changes after New.
+type api struct {
+	Options
+	routes  map[wire.Service]routes
+	metrics *metrics
+}
+
+// New makes the handler of both services. It answers every path, an unknown one
+// with UnknownOperationException; callers put other pages in front of it.
+func New(o Options) http.Handler {
+	if o.AccessKey == nil {
+		o.AccessKey = o.Engine.AccessKey
+	}
+	if o.EndpointAddress == nil {
+		o.EndpointAddress = func(string) string { return "" }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &api{
+		Options: o,
+		routes: map[wire.Service]routes{
+			wire.ServiceIoT:      newRoutes(iotOperations, iotHandlers),
+			wire.ServiceJobsData: newRoutes(jobsDataOperations, nil),
+		},
+		metrics: newMetrics(o.Metrics),
+	}
+}
+
+// call is what is learned about a request on its way, for its answer and the log.
+type call struct {
+	id        string
+	service   wire.Service
+	operation string // "Unknown" until the route is found
+	caller    string // name of the operator
+	input     wire.ControlInput
+}
+
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	c := &call{id: uuid.NewString(), service: wire.ServiceIoT, operation: "Unknown"}
+	body, err := a.serve(c, w, r)
+
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["x-amzn-RequestId"] = []string{c.id}
+	status, code := http.StatusOK, ""
+	if err != nil {
+		var e wire.Exception
+		e, body = wire.EncodeHTTPError(c.service, err)
+		h["x-amzn-ErrorType"] = []string{e.Name}
+		status, code = e.Status, e.Name
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that went away is nobody's fault
+
+	a.metrics.observe(c.operation, status, time.Since(start))
+	a.log(c, r, status, code, err, time.Since(start))
+}
+
+// serve does a request up to its answer, in the service's order of checks:
+// authentication, authorisation, then those of the operation.
+func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			body, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	received, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	signed := &auth.SignedRequest{
+		Method:        r.Method,
+		Host:          r.Host,
+		Path:          r.URL.EscapedPath(),
+		RawQuery:      r.URL.RawQuery,
+		Header:        r.Header,
+		ContentLength: int64(len(received)),
+		Body:          received,
+		TLS:           a.TLS || r.TLS != nil,
+	}
+	sig, sigErr := auth.ParseSignature(signed)
+	c.service = a.serviceOf(sig, r)
+	route, params := a.routes[c.service].match(r.Method, signed.Path)
+	if route != nil {
+		c.operation = route.operation
+	}
+	role, err := a.authenticate(c, r, signed, sig, sigErr)
+	switch {
+	case err != nil:
+		return nil, err
+	case route == nil:
+		return nil, jobsvc.Errorf(jobsvc.CodeUnknownOperation, "The service %s has no operation at this method and path.", c.service)
+	case route.handle == nil:
+		return nil, jobsvc.Errorf(jobsvc.CodeUnknownOperation, "The operation %s of the service %s is not built in this version of thingjobs yet.", c.operation, c.service)
+	case !auth.Allows(role, c.operation):
+		return nil, jobsvc.Errorf(jobsvc.CodeAccessDenied, "User: %s is not authorized to perform: iot:%s with the role %s.", c.caller, c.operation, role)
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The query string cannot be parsed.")
+	}
+	c.input = wire.ControlInput{Path: params, Query: query, Principal: r.Header.Get("x-amzn-principal"), Body: received}
+	return route.handle(a, r.Context(), &c.input)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLarge := jobsvc.Errorf(jobsvc.CodeEntityTooLarge, "The request body has more than %d bytes.", wire.MaxControlBody)
+	if r.ContentLength > wire.MaxControlBody {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxControlBody))
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit):
+		return nil, tooLarge
+	case err != nil:
+		e := jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The request body could not be read.")
+		e.Err = err
+		return nil, e
+	}
+	return body, nil
+}
+
+// log writes the one line of a request.
+func (a *api) log(c *call, r *http.Request, status int, code string, err error, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("op", c.operation), slog.Int("status", status), slog.Duration("took", took),
+		slog.String("request", c.id), slog.String("remote", r.RemoteAddr),
+	}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("caller", c.caller)
+	add("thing", c.input.Path["thingName"])
+	add("job", c.input.Path["jobId"])
+	add("aliasesUsed", strings.Join(c.input.Aliases, ", "))
+	level := slog.LevelInfo
+	if err != nil {
+		add("code", code)
+		add("err", err.Error())
+		if status >= 500 && r.Context().Err() == nil {
+			level = slog.LevelError
+		}
+	}
+	a.Logger.LogAttrs(r.Context(), level, "http request", attrs...)
+}

@@ -1,0 +1,43 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/thingjobs/thingjobs/jobsvc/wire"
+)
+
+func (a *api) listJobExecutionsForJob(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeListJobExecutionsForJob(in)
+	if err != nil {
+		return nil, err
+	}
+	executions, err := a.Engine.ListJobExecutionsForJob(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return wire.EncodeJobExecutionsForJob(a.Account, executions), nil
+}
+
+func (a *api) listJobExecutionsForThing(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeListJobExecutionsForThing(in)
+	if err != nil {
+		return nil, err
+	}
+	executions, err := a.Engine.ListJobExecutionsForThing(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return wire.EncodeJobExecutionsForThing(executions), nil
+}
+
+func (a *api) describeJobExecution(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	thing, jobID, number, err := wire.DecodeDescribeJobExecution(in)
+	if err != nil {
+		return nil, err
+	}
+	execution, err := a.Engine.DescribeJobExecution(ctx, thing, jobID, number)
+	if err != nil {
+		return nil, err
+	}
+	return wire.EncodeDescribeJobExecution(a.Account, execution, a.Now()), nil
+}

@@ -1,0 +1,138 @@
+package httpapi
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/thingjobs/thingjobs/jobsvc/wire"
+)
+
+//go:generate go run gen.go
+
+// binding says where an operation of a service model is.
+type binding struct {
+	method    string
+	path      string // "/jobs/{jobId}/cancel"
+	operation string
+}
+
+// jobsDataOperations are those of AWS's service iot-jobs-data.
+var jobsDataOperations = []binding{
+	{"POST", "/command-executions", "StartCommandExecution"},
+	{"GET", "/things/{thingName}/jobs", "GetPendingJobExecutions"},
+	{"PUT", "/things/{thingName}/jobs/$next", "StartNextPendingJobExecution"},
+	{"GET", "/things/{thingName}/jobs/{jobId}", "DescribeJobExecution"},
+	{"POST", "/things/{thingName}/jobs/{jobId}", "UpdateJobExecution"},
+}
+
+// A handler does an operation: decode, call the engine, encode. A nil body is an
+// empty one.
+type handler func(*api, context.Context, *wire.ControlInput) (body []byte, err error)
+
+// iotHandlers are the operations of the service iot that are built.
+var iotHandlers = map[string]handler{
+	"CreateJob":                 (*api).createJob,
+	"DescribeJob":               (*api).describeJob,
+	"GetJobDocument":            (*api).getJobDocument,
+	"ListJobs":                  (*api).listJobs,
+	"CancelJob":                 (*api).cancelJob,
+	"DeleteJob":                 (*api).deleteJob,
+	"ListJobExecutionsForJob":   (*api).listJobExecutionsForJob,
+	"ListJobExecutionsForThing": (*api).listJobExecutionsForThing,
+	"DescribeJobExecution":      (*api).describeJobExecution,
+
+	"CreateThing":   (*api).createThing,
+	"DescribeThing": (*api).describeThing,
+	"ListThings":    (*api).listThings,
+	"DeleteThing":   (*api).deleteThing,
+
+	"CreateThingGroup":       (*api).createThingGroup,
+	"DescribeThingGroup":     (*api).describeThingGroup,
+	"ListThingGroups":        (*api).listThingGroups,
+	"AddThingToThingGroup":   (*api).addThingToThingGroup,
+	"ListThingsInThingGroup": (*api).listThingsInThingGroup,
+
+	"CreateKeysAndCertificate": (*api).createKeysAndCertificate,
+	"CreateCertificateFromCsr": (*api).createCertificateFromCSR,
+	"DescribeCertificate":      (*api).describeCertificate,
+	"ListCertificates":         (*api).listCertificates,
+	"UpdateCertificate":        (*api).updateCertificate,
+	"AttachThingPrincipal":     (*api).attachThingPrincipal,
+	"DetachThingPrincipal":     (*api).detachThingPrincipal,
+	"ListThingPrincipals":      (*api).listThingPrincipals,
+	"ListPrincipalThings":      (*api).listPrincipalThings,
+
+	"CreatePolicy":         (*api).createPolicy,
+	"GetPolicy":            (*api).getPolicy,
+	"ListPolicies":         (*api).listPolicies,
+	"AttachPolicy":         (*api).attachPolicy,
+	"ListAttachedPolicies": (*api).listAttachedPolicies,
+
+	"DescribeEndpoint": (*api).describeEndpoint,
+}
+
+// A route is a binding made ready to match. handle is nil for an operation that
+// is not built.
+type route struct {
+	operation string
+	segments  []string
+	handle    handler
+}
+
+// routes are those of one service by method, in the order of the bindings: a
+// literal segment before a parameter in its place.
+type routes map[string][]route
+
+func newRoutes(bindings []binding, handlers map[string]handler) routes {
+	rs := routes{}
+	for _, b := range bindings {
+		rs[b.method] = append(rs[b.method], route{b.operation, strings.Split(b.path[1:], "/"), handlers[b.operation]})
+	}
+	return rs
+}
+
+// match finds the operation of a request and the parameters in its path. The
+// escaped path is split first and each segment decoded once, since names contain
+// ':' and even '/' in escaped form. Nothing is cleaned: a thing may be called
+// "jobs", and segments are counted exactly.
+func (rs routes) match(method, escapedPath string) (*route, map[string]string) {
+	rest, ok := strings.CutPrefix(escapedPath, "/")
+	if !ok {
+		return nil, nil
+	}
+	segments := strings.Split(rest, "/")
+	for i, s := range segments {
+		decoded, err := url.PathUnescape(s)
+		if err != nil {
+			return nil, nil
+		}
+		segments[i] = decoded
+	}
+	for i := range rs[method] {
+		if params, ok := rs[method][i].params(segments); ok {
+			return &rs[method][i], params
+		}
+	}
+	return nil, nil
+}
+
+func (r *route) params(segments []string) (map[string]string, bool) {
+	// {arn+} in the last place takes all the rest.
+	if last := len(r.segments) - 1; len(segments) > last && strings.HasSuffix(r.segments[last], "+}") {
+		segments = append(segments[:last:last], strings.Join(segments[last:], "/"))
+	}
+	if len(segments) != len(r.segments) {
+		return nil, false
+	}
+	params := map[string]string{}
+	for i, want := range r.segments {
+		switch name, isParam := strings.CutPrefix(want, "{"); {
+		case isParam && segments[i] != "":
+			params[strings.TrimRight(name, "+}")] = segments[i]
+		case segments[i] != want:
+			return nil, false
+		}
+	}
+	return params, true
+}
