@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -110,15 +111,14 @@ func (q request) do(t *testing.T, client *http.Client, base string) answer {
 		req.Header.Set(k, v)
 	}
 	if !q.unsigned {
-		if q.key.ID == "" {
-			q.key = keys[jobsvc.RoleAdmin]
+		key := keys[jobsvc.RoleAdmin]
+		if q.key.ID != "" {
+			key = q.key
 		}
-		if q.service == "" {
-			q.service = "iot"
-		}
+		service := cmp.Or(q.service, "iot")
 		sum := sha256.Sum256([]byte(q.body))
-		cred := aws.Credentials{AccessKeyID: q.key.ID, SecretAccessKey: q.key.Secret}
-		if err := v4.NewSigner().SignHTTP(t.Context(), cred, req, hex.EncodeToString(sum[:]), q.service, account.Region, time.Now().Add(q.skew)); err != nil {
+		cred := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}
+		if err := v4.NewSigner().SignHTTP(t.Context(), cred, req, hex.EncodeToString(sum[:]), service, account.Region, time.Now().Add(q.skew)); err != nil {
 			t.Fatal(err)
 		}
 	}
