@@ -116,10 +116,6 @@ func New(s *store.Store, o Options) *Engine {
 	}
 }
 
-// Connect wires the parts that need the engine to be made themselves. It is called
-// before the first operation.
-func (e *Engine) Connect(n Notifier, s Sessions) { e.opts.Notifier, e.opts.Sessions = n, s }
-
 // Account is the installation's account.
 func (e *Engine) Account() jobsvc.Account { return e.opts.Account }
 

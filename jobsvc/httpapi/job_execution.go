@@ -31,7 +31,7 @@ func (a *api) listJobExecutionsForThing(ctx context.Context, in *wire.ControlInp
 }
 
 func (a *api) describeJobExecution(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	thing, jobID, number, err := wire.DecodeDescribeJobExecution(in)
+	thing, jobID, number, err := wire.DecodeControlDescribeJobExecution(in)
 	if err != nil {
 		return nil, err
 	}

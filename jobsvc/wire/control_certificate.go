@@ -8,14 +8,14 @@ import (
 
 // DecodeCreateKeysAndCertificate reads POST /keys-and-certificate.
 func DecodeCreateKeysAndCertificate(in *ControlInput) (setAsActive bool, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	setAsActive = isTrue(d.queryBool("setAsActive"))
 	return setAsActive, d.result()
 }
 
 // DecodeCreateCertificateFromCSR reads POST /certificates.
 func DecodeCreateCertificateFromCSR(in *ControlInput) (csrPEM string, setAsActive bool, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	csrPEM = d.required("certificateSigningRequest", d.body().string("certificateSigningRequest"))
 	setAsActive = isTrue(d.queryBool("setAsActive"))
 	return csrPEM, setAsActive, d.result()
@@ -30,7 +30,7 @@ func DecodeCertificateID(in *ControlInput) string {
 // DecodeListCertificates reads GET /certificates: newest first. The other order is
 // refused rather than ignored.
 func DecodeListCertificates(in *ControlInput) (jobsvc.Page, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	if isTrue(d.queryBool("isAscendingOrder")) {
 		d.refuse("isAscendingOrder")
 	}
@@ -40,7 +40,7 @@ func DecodeListCertificates(in *ControlInput) (jobsvc.Page, error) {
 // DecodeUpdateCertificate reads PUT /certificates/{certificateId}. The deprecated
 // status REGISTER_INACTIVE is stored as INACTIVE.
 func DecodeUpdateCertificate(in *ControlInput) (id string, status jobsvc.CertificateStatus, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	status = jobsvc.CertificateStatus(d.required("newStatus", d.queryString("newStatus")))
 	if status == "REGISTER_INACTIVE" {
 		status = jobsvc.CertificateInactive
@@ -51,7 +51,7 @@ func DecodeUpdateCertificate(in *ControlInput) (id string, status jobsvc.Certifi
 // DecodeThingPrincipal reads PUT and DELETE /things/{thingName}/principals. An
 // exclusive attachment is refused rather than made a plain one.
 func DecodeThingPrincipal(in *ControlInput) (thing, principal string, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	switch t := d.queryText("thingPrincipalType"); t {
 	case "", "NON_EXCLUSIVE_THING":
 	case "EXCLUSIVE_THING":
@@ -62,7 +62,7 @@ func DecodeThingPrincipal(in *ControlInput) (thing, principal string, err error)
 	return d.path("thingName"), d.principal(), d.result()
 }
 
-func (d *decoder) principal() string {
+func (d *controlDecoder) principal() string {
 	if d.in.Principal == "" {
 		return d.required("principal", nil)
 	}
@@ -71,14 +71,14 @@ func (d *decoder) principal() string {
 
 // DecodeListThingPrincipals reads GET /things/{thingName}/principals.
 func DecodeListThingPrincipals(in *ControlInput) (thing string, p jobsvc.Page, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	p = d.page("maxResults", "nextToken")
 	return d.path("thingName"), p, d.result()
 }
 
 // DecodeListPrincipalThings reads GET /principals/things.
 func DecodeListPrincipalThings(in *ControlInput) (principal string, p jobsvc.Page, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	p = d.page("maxResults", "nextToken")
 	return d.principal(), p, d.result()
 }

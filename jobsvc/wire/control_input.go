@@ -31,34 +31,34 @@ type ControlInput struct {
 	Aliases []string
 }
 
-// A decoder collects what is wrong with a request while the Decode functions read
+// A controlDecoder collects what is wrong with a request while the Decode functions read
 // member after member. JSON comes before constraints, as in the service's order of
 // checks, so a later fault in the JSON replaces an earlier one of a value.
-type decoder struct {
+type controlDecoder struct {
 	in  *ControlInput
 	err *jobsvc.Error
 }
 
-func (d *decoder) fail(err *jobsvc.Error) {
+func (d *controlDecoder) fail(err *jobsvc.Error) {
 	if d.err == nil || err.Code == jobsvc.CodeInvalidJSON && d.err.Code != jobsvc.CodeInvalidJSON {
 		d.err = err
 	}
 }
 
 // result is what a Decode function returns: nil, not a nil *Error, when all is well.
-func (d *decoder) result() error {
+func (d *controlDecoder) result() error {
 	if d.err == nil {
 		return nil
 	}
 	return d.err
 }
 
-func (d *decoder) alias(name string) { d.in.Aliases = append(d.in.Aliases, name) }
+func (d *controlDecoder) alias(name string) { d.in.Aliases = append(d.in.Aliases, name) }
 
-func (d *decoder) path(member string) string { return d.in.Path[member] }
+func (d *controlDecoder) path(member string) string { return d.in.Path[member] }
 
 // body is the request's JSON object; an empty body is {}.
-func (d *decoder) body() *object {
+func (d *controlDecoder) body() *object {
 	o := &object{d: d}
 	body := bytes.TrimLeft(d.in.Body, " \t\r\n")
 	switch {
@@ -77,7 +77,7 @@ func (d *decoder) body() *object {
 // encoding/json, which ignores case. Unknown members are ignored and null is the
 // same as leaving a member out.
 type object struct {
-	d       *decoder
+	d       *controlDecoder
 	name    string // where it stands: "" for the body, else "presignedUrlConfig."
 	members map[string]json.RawMessage
 }
@@ -282,14 +282,14 @@ func (o *object) unsupported(members map[string]kind) []string {
 
 // refuse is the domain's answer to unsupported members, for requests that are too
 // small to have a type with an Unsupported member.
-func (d *decoder) refuse(names ...string) {
+func (d *controlDecoder) refuse(names ...string) {
 	if len(names) > 0 {
 		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Not supported by this version yet: %s.", strings.Join(names, ", ")))
 	}
 }
 
 // required gives the value of a member that must be there.
-func (d *decoder) required(member string, s *string) string {
+func (d *controlDecoder) required(member string, s *string) string {
 	if s == nil {
 		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member))
 		return ""
@@ -299,7 +299,7 @@ func (d *decoder) required(member string, s *string) string {
 
 // notZero refuses a zero that was given, where the domain's zero means that
 // nothing was: the one value it cannot judge.
-func (d *decoder) notZero(member string, n *int64, low, high int64) int64 {
+func (d *controlDecoder) notZero(member string, n *int64, low, high int64) int64 {
 	if n == nil {
 		return 0
 	}
@@ -310,10 +310,10 @@ func (d *decoder) notZero(member string, n *int64, low, high int64) int64 {
 }
 
 // queryText is a query parameter for which "" is the same as leaving it out.
-func (d *decoder) queryText(name string) string { return d.in.Query.Get(name) }
+func (d *controlDecoder) queryText(name string) string { return d.in.Query.Get(name) }
 
 // queryString is nil when the parameter is not given or empty.
-func (d *decoder) queryString(name string) *string {
+func (d *controlDecoder) queryString(name string) *string {
 	if s := d.in.Query.Get(name); s != "" {
 		return &s
 	}
@@ -321,7 +321,7 @@ func (d *decoder) queryString(name string) *string {
 }
 
 // queryBool reads true or false, in any case. Nothing else will do, "" included.
-func (d *decoder) queryBool(name string) *bool {
+func (d *controlDecoder) queryBool(name string) *bool {
 	if !d.in.Query.Has(name) {
 		return nil
 	}
@@ -337,7 +337,7 @@ func (d *decoder) queryBool(name string) *bool {
 	return &b
 }
 
-func (d *decoder) queryInt64(name string) *int64 {
+func (d *controlDecoder) queryInt64(name string) *int64 {
 	if !d.in.Query.Has(name) {
 		return nil
 	}
@@ -351,7 +351,7 @@ func (d *decoder) queryInt64(name string) *int64 {
 
 // page reads the paging parameters: maxResults and nextToken, or pageSize and
 // marker for the certificate and policy lists.
-func (d *decoder) page(size, token string) jobsvc.Page {
+func (d *controlDecoder) page(size, token string) jobsvc.Page {
 	n := d.notZero(size, d.queryInt64(size), 1, jobsvc.MaxPageSize)
 	return jobsvc.Page{MaxResults: int(clamp(n, math.MaxInt32)), Token: d.queryText(token)}
 }

@@ -13,7 +13,7 @@ import (
 // SchedulingConfig with endTimeBehavior, and abortConfig or timeoutConfig inside
 // jobExecutionsRolloutConfig. The model's spelling wins.
 func DecodeCreateJob(in *ControlInput) (*jobsvc.CreateJobRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	o.rename("presignedUrlConfigData", "presignedUrlConfig")
 	o.rename("SchedulingConfig", "schedulingConfig")
@@ -69,7 +69,7 @@ func duration(n int64, unit time.Duration) time.Duration {
 // DecodeCancelJob reads PUT /jobs/{jobId}/cancel. force is a query parameter; one
 // in the body is accepted when the query has none.
 func DecodeCancelJob(in *ControlInput) (*jobsvc.CancelJobRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	force := d.queryBool("force")
 	if f := o.bool("force"); f != nil {
@@ -88,7 +88,7 @@ func DecodeCancelJob(in *ControlInput) (*jobsvc.CancelJobRequest, error) {
 
 // DecodeDeleteJob reads DELETE /jobs/{jobId}. It has no body.
 func DecodeDeleteJob(in *ControlInput) (*jobsvc.DeleteJobRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.DeleteJobRequest{
 		JobID:       d.path("jobId"),
 		Force:       isTrue(d.queryBool("force")),
@@ -100,7 +100,7 @@ func DecodeDeleteJob(in *ControlInput) (*jobsvc.DeleteJobRequest, error) {
 // Both have beforeSubstitution in the model. It changes nothing here: this build
 // substitutes nothing before a document leaves over MQTT.
 func DecodeDescribeJob(in *ControlInput) (jobID string, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	d.queryBool("beforeSubstitution")
 	return d.path("jobId"), d.result()
 }
@@ -108,7 +108,7 @@ func DecodeDescribeJob(in *ControlInput) (jobID string, err error) {
 // DecodeListJobs reads GET /jobs. The status SUCCEEDED, which jobs do not have,
 // is taken as COMPLETED.
 func DecodeListJobs(in *ControlInput) (*jobsvc.ListJobsRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	status := jobsvc.JobStatus(d.queryText("status"))
 	if status == jobsvc.JobStatus(jobsvc.StatusSucceeded) {
 		d.alias("status=SUCCEEDED")

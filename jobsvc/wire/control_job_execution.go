@@ -6,17 +6,17 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
 
-// DecodeDescribeJobExecution reads GET /things/{thingName}/jobs/{jobId} of the
+// DecodeControlDescribeJobExecution reads GET /things/{thingName}/jobs/{jobId} of the
 // control plane. number is nil for the latest execution.
-func DecodeDescribeJobExecution(in *ControlInput) (thing, jobID string, number *int64, err error) {
-	d := &decoder{in: in}
+func DecodeControlDescribeJobExecution(in *ControlInput) (thing, jobID string, number *int64, err error) {
+	d := &controlDecoder{in: in}
 	number = d.queryInt64("executionNumber")
 	return d.path("thingName"), d.path("jobId"), number, d.result()
 }
 
 // DecodeListJobExecutionsForJob reads GET /jobs/{jobId}/things.
 func DecodeListJobExecutionsForJob(in *ControlInput) (*jobsvc.ListJobExecutionsForJobRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.ListJobExecutionsForJobRequest{
 		JobID:  d.path("jobId"),
 		Status: jobsvc.JobExecutionStatus(d.queryText("status")),
@@ -27,7 +27,7 @@ func DecodeListJobExecutionsForJob(in *ControlInput) (*jobsvc.ListJobExecutionsF
 // DecodeListJobExecutionsForThing reads GET /things/{thingName}/jobs of the
 // control plane.
 func DecodeListJobExecutionsForThing(in *ControlInput) (*jobsvc.ListJobExecutionsForThingRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.ListJobExecutionsForThingRequest{
 		ThingName:   d.path("thingName"),
 		Status:      jobsvc.JobExecutionStatus(d.queryText("status")),

@@ -7,7 +7,7 @@ func DecodePolicyName(in *ControlInput) string { return in.Path["policyName"] }
 
 // DecodeCreatePolicy reads POST /policies/{policyName}.
 func DecodeCreatePolicy(in *ControlInput) (name, document string, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	document = d.required("policyDocument", o.string("policyDocument"))
 	d.refuse(o.unsupported(map[string]kind{"tags": aList})...)
@@ -20,7 +20,7 @@ func DecodeListPolicies(in *ControlInput) (jobsvc.Page, error) { return DecodeLi
 
 // DecodeAttachPolicy reads PUT /target-policies/{policyName}.
 func DecodeAttachPolicy(in *ControlInput) (name, target string, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	target = d.required("target", d.body().string("target"))
 	return d.path("policyName"), target, d.result()
 }
@@ -29,7 +29,7 @@ func DecodeAttachPolicy(in *ControlInput) (name, target string, err error) {
 // adds the policies of a group's ancestors, so it changes nothing for a
 // certificate; for a group it is refused rather than ignored.
 func DecodeListAttachedPolicies(in *ControlInput, a jobsvc.Account) (target string, p jobsvc.Page, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	target = d.path("target")
 	if k, _, _ := a.Parse(target); isTrue(d.queryBool("recursive")) && k == jobsvc.ARNThingGroup {
 		d.refuse("recursive")

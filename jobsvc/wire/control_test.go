@@ -247,7 +247,7 @@ func TestDecodeQueries(t *testing.T) {
 	if wantG := (&jobsvc.ListThingGroupsRequest{Parent: "p", NamePrefix: "x", Recursive: ptr(false)}); err != nil || !reflect.DeepEqual(groups, wantG) {
 		t.Errorf("got %+v, %v", groups, err)
 	}
-	_, _, number, err := wire.DecodeDescribeJobExecution(input(t, nil, "executionNumber=3", ""))
+	_, _, number, err := wire.DecodeControlDescribeJobExecution(input(t, nil, "executionNumber=3", ""))
 	if err != nil || *number != 3 {
 		t.Errorf("got %v, %v", number, err)
 	}
@@ -262,7 +262,7 @@ func TestDecodeQueries(t *testing.T) {
 		_, err = wire.DecodeListJobs(input(t, nil, q, ""))
 		refused(q, err)
 	}
-	_, _, _, err = wire.DecodeDescribeJobExecution(input(t, nil, "executionNumber=x", ""))
+	_, _, _, err = wire.DecodeControlDescribeJobExecution(input(t, nil, "executionNumber=x", ""))
 	refused("executionNumber", err)
 	_, err = wire.DecodeListCertificates(input(t, nil, "isAscendingOrder=true", ""))
 	refused("isAscendingOrder", err)

@@ -7,7 +7,7 @@ func DecodeThingName(in *ControlInput) string { return in.Path["thingName"] }
 
 // DecodeCreateThing reads POST /things/{thingName}.
 func DecodeCreateThing(in *ControlInput) (*jobsvc.CreateThingRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	payload := o.object("attributePayload")
 	payload.bool("merge") // there is nothing to merge with yet
@@ -23,7 +23,7 @@ func DecodeCreateThing(in *ControlInput) (*jobsvc.CreateThingRequest, error) {
 
 // DecodeListThings reads GET /things.
 func DecodeListThings(in *ControlInput) (*jobsvc.ListThingsRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	if d.queryString("thingTypeName") != nil {
 		d.refuse("thingTypeName")
 	}
@@ -37,7 +37,7 @@ func DecodeListThings(in *ControlInput) (*jobsvc.ListThingsRequest, error) {
 
 // DecodeDeleteThing reads DELETE /things/{thingName}.
 func DecodeDeleteThing(in *ControlInput) (*jobsvc.DeleteThingRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.DeleteThingRequest{
 		ThingName:       d.path("thingName"),
 		ExpectedVersion: d.queryInt64("expectedVersion"),

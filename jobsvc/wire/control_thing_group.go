@@ -7,7 +7,7 @@ func DecodeThingGroupName(in *ControlInput) string { return in.Path["thingGroupN
 
 // DecodeCreateThingGroup reads POST /thing-groups/{thingGroupName}.
 func DecodeCreateThingGroup(in *ControlInput) (*jobsvc.CreateThingGroupRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	properties := o.object("thingGroupProperties")
 	payload := properties.object("attributePayload")
@@ -24,7 +24,7 @@ func DecodeCreateThingGroup(in *ControlInput) (*jobsvc.CreateThingGroupRequest, 
 // DecodeListThingGroups reads GET /thing-groups. recursive has three values:
 // without a parent, false given explicitly means the roots only.
 func DecodeListThingGroups(in *ControlInput) (*jobsvc.ListThingGroupsRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.ListThingGroupsRequest{
 		Parent:     d.queryText("parentGroup"),
 		NamePrefix: d.queryText("namePrefixFilter"),
@@ -37,7 +37,7 @@ func DecodeListThingGroups(in *ControlInput) (*jobsvc.ListThingGroupsRequest, er
 // both the group and the thing come by name, by ARN, or by both if they agree.
 // overrideDynamicGroups has nothing to override: there are no dynamic groups.
 func DecodeAddThingToThingGroup(in *ControlInput, a jobsvc.Account) (group, thing string, err error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	o := d.body()
 	o.bool("overrideDynamicGroups")
 	group = o.nameOrARN(a, "thingGroupName", "thingGroupArn", jobsvc.ARNThingGroup)
@@ -66,7 +66,7 @@ func (o *object) nameOrARN(a jobsvc.Account, nameMember, arnMember, kind string)
 
 // DecodeListThingsInThingGroup reads GET /thing-groups/{thingGroupName}/things.
 func DecodeListThingsInThingGroup(in *ControlInput) (*jobsvc.ListThingsInThingGroupRequest, error) {
-	d := &decoder{in: in}
+	d := &controlDecoder{in: in}
 	return &jobsvc.ListThingsInThingGroupRequest{
 		ThingGroupName: d.path("thingGroupName"),
 		Recursive:      isTrue(d.queryBool("recursive")),
