@@ -1,0 +1,130 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+// Connection is what one MQTT connection may act for. It is a value: when a
+// certificate or its things change, a new one takes its place.
+//
+// Policies attached to a certificate are not judged yet: every certificate is
+// under the rules for those that have none. TODO(spec): auth.mode, broker 6.5.
+//
+// spec: broker 6.3.
+type Connection struct {
+	ClientID      string
+	CertificateID string   // "" when the connection proved nothing
+	Things        []string // sorted
+}
+
+// Refusal says why a connection is not let in. It is an error of the caller, fit
+// for its log and for the reason string of MQTT 5.
+type Refusal struct{ Reason string }
+
+func (r *Refusal) Error() string { return r.Reason }
+
+// Bind tells what a certificate may act for under a client ID. exists tells
+// whether a thing is registered; its errors come back as they are. Everything
+// that is refused comes back as *Refusal.
+//
+// A client ID that is the name of a registered thing, up to the first '#', binds
+// the connection to that thing alone, which must be the certificate's. Any other
+// binds it to all things of the certificate.
+func Bind(b *jobsvc.Binding, clientID string, now time.Time, exists func(thing string) (bool, error)) (*Connection, error) {
+	switch {
+	case b.Status != jobsvc.CertificateActive:
+		return nil, &Refusal{"the certificate is " + string(b.Status)}
+	case !b.NotBefore.IsZero() && now.Before(b.NotBefore):
+		return nil, &Refusal{"the certificate is not valid yet"}
+	case !b.NotAfter.IsZero() && now.After(b.NotAfter):
+		return nil, &Refusal{"the certificate has expired"}
+	case len(b.Things) == 0:
+		return nil, &Refusal{"the certificate is attached to no thing"}
+	}
+	c := &Connection{ClientID: clientID, CertificateID: b.ID}
+	name := thingOf(clientID)
+	if slices.Contains(b.Things, name) {
+		c.Things = []string{name}
+		return c, nil
+	}
+	if jobsvc.IsThingName(name) {
+		switch taken, err := exists(name); {
+		case err != nil:
+			return nil, err
+		case taken:
+			return nil, &Refusal{"the client ID is the name of a thing the certificate is not attached to"}
+		}
+	}
+	c.Things = slices.Clone(b.Things)
+	slices.Sort(c.Things)
+	return c, nil
+}
+
+// BindInsecure is Bind for a connection that proved nothing, on the listener for
+// development: it is the registered thing that its client ID names.
+func BindInsecure(clientID string, exists func(thing string) (bool, error)) (*Connection, error) {
+	name := thingOf(clientID)
+	if !jobsvc.IsThingName(name) {
+		return nil, &Refusal{"the client ID is not the name of a thing"}
+	}
+	switch ok, err := exists(name); {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, &Refusal{"the client ID is not the name of a registered thing"}
+	}
+	return &Connection{ClientID: clientID, Things: []string{name}}, nil
+}
+
+// thingOf cuts what agents that open several connections append: thing, thing#2.
+func thingOf(clientID string) string {
+	name, _, _ := strings.Cut(clientID, "#")
+	return name
+}
+
+// MayPublish tells whether the topic is below jobs of a bound thing. Which of
+// those topics are the service's own is for the broker to say: they stay closed
+// whatever a connection may.
+func (c *Connection) MayPublish(topic string) bool {
+	rest, ok := c.own(topic)
+	return ok && strings.HasPrefix(rest, "jobs/")
+}
+
+// MaySubscribe tells whether the filter is below a bound thing, named literally.
+// Shared subscriptions are a tool of operators.
+func (c *Connection) MaySubscribe(filter string) bool {
+	_, ok := c.own(filter)
+	return ok
+}
+
+// MayReceive tells whether a message on the topic may be delivered, whatever
+// filter asked for it.
+func (c *Connection) MayReceive(topic string) bool {
+	_, ok := c.own(topic)
+	return ok
+}
+
+// Bound tells whether the connection may act for the thing.
+func (c *Connection) Bound(thing string) bool {
+	for _, t := range c.Things {
+		if t == thing {
+			return true
+		}
+	}
+	return false
+}
+
+// own gives what follows $aws/things/T/ when T is bound. Names of things have no
+// '/', '+' or '#', so comparing one level is exact; pump-1 is not pump-17.
+func (c *Connection) own(topic string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(topic, "$aws/things/")
+	if !ok {
+		return "", false
+	}
+	thing, rest, ok := strings.Cut(rest, "/")
+	return rest, ok && c.Bound(thing)
+}
