@@ -1,0 +1,25 @@
+// Package broker is the MQTT edge: it lets devices in by their certificates, hands
+// their requests on $aws/things/{thing}/jobs/… to the engine, answers them, and
+// tells subscribers of notify and notify-next what changed.
+//
+// It decides nothing about jobs (package engine) or rights (package auth), and it
+// alone knows mochi-mqtt, which parses packets and keeps subscriptions. What mochi does
+// wrong, and what we do about it, is listed in docs/broker.md.
+//
+// # The way of a request
+//
+//	conn ─▶ mochi's read goroutine ─▶ hook.OnPublish ─▶ engine, until it is durable
+//	     ◀─ PUBACK and reply in one write, to this connection only, subscribed or not
+//
+// mochi neither acknowledges nor forwards a request. Requests of one connection are
+// answered in order, because its goroutine does one at a time.
+//
+// # Goroutines
+//
+// Each connection has the caller's of ServeConn (Serve starts one) and mochi's write
+// loop, and for as long as a slow peer has something to take, one more. The Broker has
+// a few that publish notifications and one that looks again at connections whose
+// certificate changed. Close waits for all of them.
+//
+// spec: device-plane, broker 1 to 6.3.
+package broker

@@ -1,0 +1,410 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
+)
+
+// Protocol bounds, those of AWS. spec: broker 2, 4.
+const (
+	receiveMaximum   = 100     // unacknowledged QoS 1 messages, either way
+	maxPacketSize    = 149_504 // as announced: a payload of the limit, and room for the rest
+	maxConnectBytes  = 128 << 10
+	maxClientIDBytes = 128
+	minKeepAlive     = 30
+	maxKeepAlive     = 1200
+	// mochi computes 1.5 times the keep-alive in 16 bits.
+	maxTimeoutKeepAlive = 43690
+)
+
+// hook is the one hook mochi has: it calls every hook for every event. Its methods
+// run on the read goroutine of the connection they are about, unless they say otherwise.
+type hook struct {
+	mqtt.HookBase
+	b *Broker
+}
+
+var provided = func() (set [256]bool) {
+	for _, event := range []byte{
+		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
+		mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
+		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnWill,
+	} {
+		set[event] = true
+	}
+	return set
+}()
+
+func (h *hook) ID() string           { return "thingjobs" }
+func (h *hook) Provides(b byte) bool { return provided[b] }
+
+// clientOf gives nil for a client of mochi's own making.
+func clientOf(cl *mqtt.Client) *client {
+	c, _ := cl.Net.Conn.(*client)
+	return c
+}
+
+// OnConnect takes over what mochi must not do itself.
+func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	c := clientOf(cl)
+	c.mqtt, c.version = cl, cl.Properties.ProtocolVersion
+	c.maxPacket = cl.Properties.Props.MaximumPacketSize
+	if n := int(cl.Properties.Props.ReceiveMaximum); n > 0 {
+		c.out.window = min(n, receiveMaximum)
+	}
+	disableSendQuota(cl)
+
+	asked := pk.Connect.Keepalive
+	granted := max(asked, minKeepAlive)
+	if asked == 0 || asked > maxKeepAlive {
+		granted = maxKeepAlive
+	}
+	if c.version < 5 { // it cannot be told, so its own wish counts when it is longer
+		granted = min(max(asked, granted), maxTimeoutKeepAlive)
+	}
+	cl.State.Keepalive, cl.State.ServerKeepalive = granted, true
+	return nil
+}
+
+// disableSendQuota: with a client's Receive Maximum in place, mochi looks for
+// messages to send after each packet and can lock up the whole broker doing so.
+// Nothing of ours is in its table of unacknowledged messages; outbox keeps the window.
+func disableSendQuota(cl *mqtt.Client) {
+	cl.Properties.Props.ReceiveMaximum = 0
+	cl.State.Inflight.ResetSendQuota(0)
+}
+
+// OnConnectAuthenticate decides who is let in. false makes mochi send CONNACK, whose
+// code OnPacketEncode puts right.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
+	c := clientOf(cl)
+	c.refusal = h.admit(c, cl, pk)
+	if c.refusal != nil {
+		c.deny("connect", "", c.refusal.reason)
+	}
+	return c.refusal == nil
+}
+
+func (h *hook) admit(c *client, cl *mqtt.Client, pk packets.Packet) *refusal {
+	if len(cl.ID) > maxClientIDBytes || strings.HasPrefix(cl.ID, "$") {
+		return &refusal{2, codeClientIDInvalid, "a client ID has at most 128 bytes and does not begin with $"}
+	}
+	err := h.b.sessions.bind(c, cl.ID)
+	if err == nil && pk.Connect.WillFlag {
+		err = mayWill(c, pk.Connect.WillTopic)
+	}
+	if err == nil {
+		err = h.b.sessions.claim(c, cl.ID)
+	}
+	if r := (*auth.Refusal)(nil); errors.As(err, &r) {
+		return &refusal{5, codeNotAuthorized, r.Reason}
+	}
+	if err != nil {
+		h.b.log.Error("connection not let in", "client", cl.ID, "err", err)
+		return &refusal{3, codeServerUnavailable, "the server cannot check who you are now"}
+	}
+	return nil
+}
+
+// mayWill: a will is published when nobody is there to be asked, past every check
+// of mochi. Below $ it would be a report from the dead, or a forged notification.
+func mayWill(c *client, topic string) error {
+	if strings.HasPrefix(topic, "$") {
+		return &auth.Refusal{Reason: "a will must not have a topic that begins with $"}
+	}
+	if !c.who.Load().MayPublish(topic) {
+		return &auth.Refusal{Reason: "the topic of the will may not be published"}
+	}
+	return nil
+}
+
+// OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
+// another protocol version is not resumed: what it holds does not fit.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	old, ok := h.b.mqtt.Clients.Get(cl.ID)
+	if ok && (old.Properties.ProtocolVersion < 5) != (cl.Properties.ProtocolVersion < 5) {
+		h.b.sessions.mu.Lock()
+		h.b.sessions.forget(old)
+		h.b.sessions.mu.Unlock()
+	}
+}
+
+// OnSessionEstablished runs after CONNACK, before the first packet is read. A
+// resumed session gets its subscriptions back, as far as it may still have them.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	c := clientOf(cl)
+	disableSendQuota(cl) // inheriting may have reset it
+	c.letIn = true
+	h.b.metrics.connections.Inc()
+	who := c.who.Load()
+	for filter, sub := range cl.State.Subscriptions.GetAll() {
+		if !who.MaySubscribe(filter) {
+			h.b.mqtt.Topics.Unsubscribe(filter, cl.ID)
+			cl.State.Subscriptions.Delete(filter)
+			continue
+		}
+		h.b.notifier.subscribe(context.Background(), c, filter, sub.Qos)
+	}
+}
+
+// OnDisconnect: the session ends with the connection if expire.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+	clientOf(cl).keep = !expire
+}
+
+// OnPacketRead judges packets before mochi does. An error that is not
+// ErrRejectPacket would be ignored; that one closes the connection.
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := clientOf(cl)
+	if code := c.endingCode(); code != 0 && code != codeShuttingDown {
+		return pk, packets.ErrRejectPacket // what is still buffered comes too late
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Connect:
+		if pk.FixedHeader.Remaining > maxConnectBytes {
+			if pk.ProtocolVersion >= 5 {
+				c.Write([]byte{0x20, 3, 0, codeTooLarge, 0})
+			}
+			c.deny("connect", "", "CONNECT is too large")
+			return pk, packets.ErrRejectPacket
+		}
+	case packets.Publish:
+		return pk, h.readPublish(c, &pk)
+	case packets.Puback:
+		c.acknowledged(pk.PacketID)
+	case packets.Subscribe:
+		if len(pk.Properties.SubscriptionIdentifier) > 0 {
+			return pk, c.violation(codeSubscriptionID, "subscribe", "", "subscription identifiers are not supported")
+		}
+	case packets.Pubrec, packets.Pubrel, packets.Pubcomp:
+		return pk, c.violation(codeProtocolError, "protocol", "", "QoS 2 is not supported")
+	case packets.Auth:
+		return pk, c.violation(codeProtocolError, "protocol", "", "AUTH is not supported")
+	}
+	return pk, nil
+}
+
+// violation ends the connection, with a word to MQTT 5 clients. 3.1.1 has none.
+func (c *client) violation(code byte, what, topic, reason string) error {
+	c.deny(what, topic, reason)
+	if c.version >= 5 {
+		c.Write(appendDisconnect(nil, code, reason, c.maxPacket))
+	}
+	return packets.ErrRejectPacket
+}
+
+// readPublish checks form and rights. What may be published is parsed here once
+// and answered in OnPublish.
+func (h *hook) readPublish(c *client, pk *packets.Packet) error {
+	c.allowed = false
+	topic := pk.TopicName
+	switch {
+	case pk.FixedHeader.Qos > 1:
+		return c.violation(codeQoS, "publish", topic, "QoS 2 is not supported")
+	case !topicFits(topic):
+		return c.violation(codeTopicInvalid, "publish", clip(topic), "a topic has at most 256 bytes and 7 slashes")
+	case strings.ContainsAny(topic, "+#\x00"):
+		return c.violation(codeTopicInvalid, "publish", topic, "a topic has no wildcards")
+	case len(pk.Payload) > jobsvc.MaxMessageBytes:
+		return c.violation(codeTooLarge, "publish", topic, "the payload has more than 131072 bytes")
+	case topic == "" || pk.FixedHeader.Qos > 0 && pk.PacketID == 0 || pk.Properties.TopicAliasFlag:
+		return nil // mochi refuses it
+	}
+	t, inJobs := parseTopic(topic)
+	switch {
+	case inJobs && t.op == opServer:
+		c.deny("publish", topic, "only the service publishes there")
+	case !inJobs || !c.who.Load().MayPublish(topic):
+		c.deny("publish", topic, "not a jobs topic of a thing of this connection")
+	default:
+		c.topic, c.allowed = t, true
+		return nil
+	}
+	switch {
+	case pk.FixedHeader.Qos == 0: // mochi drops it
+	case c.version < 5:
+		// A PUBACK would hide it, and mochi would write a DISCONNECT first.
+		return packets.ErrRejectPacket
+	case len(topic) >= 4 && strings.EqualFold(topic[:4], mqtt.SysPrefix):
+		c.Write(appendPubackRefused(nil, pk.PacketID, codeNotAuthorized)) // mochi swallows it without
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > maxTopicBytes {
+		s = strings.ToValidUTF8(s[:maxTopicBytes], "") + "…"
+	}
+	return s
+}
+
+// OnACLCheck is asked about a PUBLISH, a filter, and a delivery.
+func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	c := clientOf(cl)
+	switch {
+	case c == nil:
+		return false
+	case write:
+		return c.allowed
+	}
+	return c.who.Load().MayReceive(topic) // of filters OnSubscribe left only what may be
+}
+
+// OnPublish answers a request and makes mochi forget it: neither acknowledged nor
+// forwarded nor retained. Any other way out of this hook logs or publishes.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if c := clientOf(cl); c != nil && c.allowed {
+		h.b.serveRequest(c, &pk)
+	}
+	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
+	return pk, nil
+}
+
+// OnSubscribe judges the filters. mochi answers by filter, but knows fewer reasons than
+// we do: a filter that is refused is made invalid for it, and OnPacketEncode writes
+// the reason.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := clientOf(cl)
+	c.suback = nil
+	who := c.who.Load()
+	have := cl.State.Subscriptions.Len()
+	for i := range pk.Filters {
+		f := &pk.Filters[i]
+		rest, shared := cutShare(f.Filter)
+		var code byte
+		var reason string
+		_, exists := cl.State.Subscriptions.Get(f.Filter)
+		switch {
+		case !topicFits(rest) || shared && len(f.Filter)-len(rest) > len("$share//")+128:
+			code, reason = codeFilterInvalid, "a filter has at most 256 bytes and 7 slashes"
+		case !validFilter(rest):
+			code, reason = codeFilterInvalid, "not a filter"
+		case shared || !who.MaySubscribe(rest):
+			code, reason = codeNotAuthorized, "not below a thing of this connection"
+		case i >= h.b.limits.FiltersPerSubscribe:
+			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
+		case !exists && have >= h.b.limits.Subscriptions:
+			code, reason = codeQuota, "too many subscriptions on the connection"
+		}
+		if code == 0 {
+			f.Qos = min(f.Qos, 1)
+			if !exists {
+				have++
+			}
+			continue
+		}
+		c.deny("subscribe", clip(f.Filter), reason)
+		if c.suback == nil {
+			c.suback = make([]byte, len(pk.Filters))
+		}
+		c.suback[i] = code
+		f.Filter = ""
+	}
+	return pk
+}
+
+// validFilter tells whether wildcards stand where they may.
+func validFilter(filter string) bool {
+	if filter == "" || strings.IndexByte(filter, 0) >= 0 {
+		return false
+	}
+	for more := true; more; {
+		var level string
+		level, filter, more = strings.Cut(filter, "/")
+		if len(level) > 1 && strings.ContainsAny(level, "+#") || level == "#" && more {
+			return false
+		}
+	}
+	return true
+}
+
+// OnSubscribed runs before SUBACK is written.
+func (h *hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
+	c := clientOf(cl)
+	for i, f := range pk.Filters {
+		if codes[i] <= 1 {
+			h.b.notifier.subscribe(context.Background(), c, f.Filter, codes[i])
+		}
+	}
+}
+
+// OnUnsubscribed also comes when mochi drops a whole session, maybe on another
+// goroutine, after its connection is gone.
+func (h *hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
+	c := clientOf(cl)
+	for _, f := range pk.Filters {
+		h.b.notifier.unsubscribe(c, f.Filter)
+	}
+}
+
+// OnWill is the second line: what CONNECT let pass must still be allowed.
+func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if c := clientOf(cl); c != nil && c.who.Load() != nil && mayWill(c, will.TopicName) == nil {
+		return will, nil
+	}
+	return mqtt.Will{}, nil
+}
+
+// OnPacketEncode completes what mochi answers. It may run on the goroutine that
+// writes, for packets not handled here.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		h.connack(clientOf(cl), cl.Properties.ProtocolVersion, &pk)
+	case packets.Suback:
+		c := clientOf(cl)
+		for i, code := range c.suback {
+			switch {
+			case code == 0:
+			case c.version < 5:
+				pk.ReasonCodes[i] = 0x80
+			default:
+				pk.ReasonCodes[i] = code
+			}
+		}
+	}
+	return pk
+}
+
+func (h *hook) connack(c *client, version byte, pk *packets.Packet) {
+	if pk.ReasonCode == 0 {
+		p := &pk.Properties
+		p.MaximumPacketSize = maxPacketSize
+		p.SubIDAvailable, p.SubIDAvailableFlag = 0, true
+		return
+	}
+	reason := pk.Properties.ReasonString
+	if reason == "" {
+		reason = "CONNECT is not valid"
+	}
+	if r := c.refusal; r != nil {
+		pk.ReasonCode, pk.Properties.ReasonString = r.v5, r.reason
+		if version < 5 {
+			pk.ReasonCode = r.v3
+		}
+		return
+	}
+	c.deny("connect", "", reason)
+	if version == 5 {
+		return
+	}
+	switch pk.ReasonCode {
+	case 1, 2, 3, 4, 5:
+	case packets.ErrUnsupportedProtocolVersion.Code, packets.ErrProtocolViolationProtocolVersion.Code:
+		pk.ReasonCode = 1
+		if reason != packets.ErrUnsupportedProtocolVersion.Reason && reason != packets.ErrProtocolViolationProtocolVersion.Reason {
+			c.Close() // another protocol error: no code says so
+		}
+	case packets.ErrUnspecifiedError.Code, codeClientIDInvalid: // no client ID, session to be kept
+		pk.ReasonCode = 2
+	default: // 3.1.1 has no code for it
+		c.Close()
+	}
+}

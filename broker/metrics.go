@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are made without a registerer too, and then never shown.
+type metrics struct {
+	connections   prometheus.Gauge
+	requests      *prometheus.CounterVec
+	latency       *prometheus.HistogramVec
+	latencyOf     [opCount]prometheus.Observer // its children
+	denied        *prometheus.CounterVec
+	notifications *prometheus.CounterVec
+	takeovers     prometheus.Counter
+	panics        prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "thingjobs_mqtt_connections", Help: "MQTT connections that are let in."}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_requests_total", Help: "Device requests by operation and outcome, accepted or the code."}, []string{"op", "outcome"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "thingjobs_mqtt_request_seconds", Help: "From reading a request to writing its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12)}, []string{"op"}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_denied_total", Help: "Connections, publishes and subscriptions refused, by what was refused."}, []string{"what"}),
+		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_notifications_total", Help: "Notifications by kind and outcome."}, []string{"kind", "outcome"}),
+		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_takeovers_total", Help: "Connections ended because their client ID connected again."}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_panics_total", Help: "Panics caught while serving a connection."}),
+	}
+	for op := range opCount {
+		m.latencyOf[op] = m.latency.WithLabelValues(op.String())
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.connections, m.requests, m.latency, m.denied, m.notifications, m.takeovers, m.panics} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// denial is what is known about something refused.
+type denial struct {
+	client, certificate, addr, topic, reason string
+	things                                   []string
+}
+
+// denials counts what is refused and logs it, at a bounded rate: a fleet with a
+// wrong configuration repeats itself.
+type denials struct {
+	log     *slog.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	tokens  float64
+	at      time.Time
+	skipped int
+}
+
+const (
+	denialBurst     = 20
+	denialPerSecond = 5
+)
+
+// note records a refusal; what is one of a few words, for the metric.
+func (d *denials) note(what string, n denial) {
+	d.metrics.denied.WithLabelValues(what).Inc()
+	skipped, ok := d.allow(time.Now())
+	if !ok {
+		return
+	}
+	attrs := []any{"what", what, "reason", n.reason}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, key, value)
+		}
+	}
+	add("client", n.client)
+	if len(n.things) == 1 {
+		add("thing", n.things[0])
+	}
+	add("topic", n.topic)
+	add("certificate", n.certificate)
+	add("addr", n.addr)
+	if skipped > 0 {
+		attrs = append(attrs, "unlogged", skipped)
+	}
+	d.log.Warn("denied", attrs...)
+}
+
+func (d *denials) allow(now time.Time) (skipped int, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at.IsZero() {
+		d.tokens = denialBurst
+	}
+	d.tokens = min(denialBurst, d.tokens+now.Sub(d.at).Seconds()*denialPerSecond)
+	d.at = now
+	if d.tokens < 1 {
+		d.skipped++
+		return 0, false
+	}
+	d.tokens--
+	skipped, d.skipped = d.skipped, 0
+	return skipped, true
+}

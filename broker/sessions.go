@@ -1,0 +1,492 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
+	"github.com/thingjobs/thingjobs/jobsvc/engine"
+)
+
+// client is one connection from accept to end; it is the net.Conn that mochi reads
+// from and writes to.
+type client struct {
+	net.Conn // TLS or bottom
+	bottom   *conn
+	b        *Broker
+	id       Identity
+	done     chan struct{} // closed when nothing of the connection is left
+
+	// who is what the connection may act for; nil before it is let in.
+	who atomic.Pointer[auth.Connection]
+
+	ending struct {
+		sync.Mutex
+		done   bool // an end was asked for
+		code   byte
+		reason string
+		told   bool // the farewell is written, or not due
+	}
+
+	// The read goroutine owns these.
+	mqtt      *mqtt.Client
+	version   byte
+	maxPacket uint32 // the client's Maximum Packet Size; 0: none
+	refusal   *refusal
+	claimed   bool // the client ID is ours
+	gone      bool // has left; Sessions.mu guards it
+	letIn     bool // CONNACK said yes
+	keep      bool // the session outlives the connection
+	topic     jobsTopic
+	allowed   bool // the PUBLISH being processed
+	suback    []byte
+	watches   []*watch
+	lastDeny  string
+
+	out outbox
+}
+
+// refusal is what CONNACK says to a client that is not let in.
+type refusal struct {
+	v3, v5 byte
+	reason string
+}
+
+// serveConn runs one connection on the caller's goroutine.
+func (b *Broker) serveConn(nc net.Conn, bottom *conn, id Identity) {
+	c := &client{Conn: nc, bottom: bottom, b: b, id: id, done: make(chan struct{}), version: 4}
+	c.out.window = receiveMaximum
+	if !b.add(c) {
+		nc.Close()
+		bottom.wait()
+		return
+	}
+	defer b.remove(c)
+	defer bottom.wait()
+	defer close(c.done)
+	defer nc.Close()
+	defer b.sessions.left(c)
+	defer func() {
+		// mochi panics on some malformed packets; one connection is what they may cost.
+		if p := recover(); p != nil {
+			b.metrics.panics.Inc()
+			b.log.Error("panic on a connection", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", p)
+			c.keep = false
+		}
+	}()
+	err := b.mqtt.EstablishConnection("", c)
+	b.log.Debug("connection ended", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", err)
+}
+
+func (c *client) clientID() string {
+	if c.mqtt == nil {
+		return ""
+	}
+	return c.mqtt.ID
+}
+
+// end asks the connection to end: it finishes the request it works on, says
+// goodbye to an MQTT 5 client and closes. It does not wait.
+func (c *client) end(code byte, reason string) {
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	if c.ending.done {
+		return
+	}
+	c.ending.done, c.ending.code, c.ending.reason = true, code, reason
+	c.Conn.SetReadDeadline(aLongTimeAgo)
+}
+
+// endingCode is zero unless the connection was asked to end.
+func (c *client) endingCode() byte {
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	return c.ending.code
+}
+
+func (c *client) Read(p []byte) (int, error) {
+	if c.endingCode() != 0 {
+		return 0, c.farewell()
+	}
+	n, err := c.Conn.Read(p)
+	if n == 0 && err != nil && c.endingCode() != 0 {
+		return 0, c.farewell()
+	}
+	return n, err
+}
+
+// farewell comes from Read, so that no answer is written after it.
+func (c *client) farewell() error {
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	if c.letIn && c.version >= 5 && !c.ending.told {
+		c.Conn.Write(appendDisconnect(nil, c.ending.code, c.ending.reason, c.maxPacket))
+	}
+	c.ending.told = true
+	return errors.New(c.ending.reason)
+}
+
+// SetDeadline is mochi's, for the keep-alive. Writes have no deadline: they do not
+// wait. A connection that is to end keeps the deadline that wakes it.
+func (c *client) SetDeadline(t time.Time) error {
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	if c.ending.done {
+		return os.ErrDeadlineExceeded
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// deny notes that the client may not do something; repeats are only counted.
+func (c *client) deny(what, topic, reason string) {
+	if c.lastDeny == what+topic {
+		c.b.metrics.denied.WithLabelValues(what).Inc()
+		return
+	}
+	c.lastDeny = what + topic
+	n := denial{client: c.clientID(), certificate: c.id.CertificateID, addr: c.RemoteAddr().String(), topic: topic, reason: reason}
+	if who := c.who.Load(); who != nil {
+		n.things = who.Things
+	}
+	c.b.denials.note(what, n)
+}
+
+// Sessions knows the live connections and the sessions kept without one. It hears
+// from the engine when a certificate or a thing changes.
+//
+// A client ID has one connection at a time: a newcomer ends the old one and waits
+// until nothing is left of it. mochi alone would leave a moment in which the old one's
+// goroutine removes the newcomer's session.
+type Sessions struct {
+	b *Broker
+
+	mu     sync.Mutex // guards what follows
+	live   map[string]*client
+	stored map[string]*storedSession
+	// things and certs list the live connections to look at again when one changes.
+	things map[string][]*client
+	certs  map[string][]*client
+	// epoch counts the changes heard of: a decision that began before one is void.
+	epoch   uint64
+	recheck map[*client]struct{}
+	closed  bool
+
+	wake *sync.Cond // recheck or closed changed
+}
+
+// storedSession is a session whose connection is gone. mochi keeps its
+// subscriptions in memory.
+type storedSession struct {
+	owner  *auth.Connection
+	mqtt   *mqtt.Client
+	expiry *time.Timer
+}
+
+func newSessions(b *Broker) *Sessions {
+	s := &Sessions{
+		b:       b,
+		live:    make(map[string]*client),
+		stored:  make(map[string]*storedSession),
+		things:  make(map[string][]*client),
+		certs:   make(map[string][]*client),
+		recheck: make(map[*client]struct{}),
+	}
+	s.wake = sync.NewCond(&s.mu)
+	return s
+}
+
+var _ engine.Sessions = (*Sessions)(nil)
+
+// CertificateChanged implements engine.Sessions: connections of the certificate
+// are bound anew, or ended.
+func (s *Sessions) CertificateChanged(certificateID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.lookAgain(s.certs[certificateID])
+}
+
+// ThingDeleted implements engine.Sessions: connections lose the thing, sessions
+// kept for it end, because a thing made again under its name is another thing.
+func (s *Sessions) ThingDeleted(thingName string) {
+	s.mu.Lock()
+	s.epoch++
+	s.lookAgain(s.things[thingName])
+	for id, st := range s.stored {
+		if st.owner.Bound(thingName) {
+			s.drop(id, st)
+		}
+	}
+	s.mu.Unlock()
+	s.b.notifier.forget(thingName)
+}
+
+// lookAgain is called with mu held.
+func (s *Sessions) lookAgain(clients []*client) {
+	for _, c := range clients {
+		s.recheck[c] = struct{}{}
+	}
+	s.wake.Signal()
+}
+
+// Kick ends the connection of a client ID, if there is one. MQTT 5 clients are
+// told the reason.
+func (s *Sessions) Kick(clientID, reason string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.live[clientID]
+	if ok {
+		c.end(0x98, reason) // administrative action
+	}
+	return ok
+}
+
+// Connected lists the client IDs of live connections bound to a thing.
+func (s *Sessions) Connected(thingName string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]string, 0, len(s.things[thingName]))
+	for _, c := range s.things[thingName] {
+		ids = append(ids, c.who.Load().ClientID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// run looks again at connections whose certificate or things changed.
+func (s *Sessions) run() {
+	for {
+		s.mu.Lock()
+		for len(s.recheck) == 0 && !s.closed {
+			s.wake.Wait()
+		}
+		if s.closed {
+			s.mu.Unlock()
+			return
+		}
+		var c *client
+		for c = range s.recheck {
+			break
+		}
+		delete(s.recheck, c)
+		id := ""
+		if who := c.who.Load(); who != nil {
+			id = who.ClientID
+		}
+		s.mu.Unlock()
+		if err := s.bind(c, id); err != nil {
+			s.b.denials.note("binding", denial{client: id, certificate: c.id.CertificateID, addr: c.RemoteAddr().String(), reason: err.Error()})
+			reason := "the certificate cannot be checked now" // a store in trouble lets nobody stay
+			if r := (*auth.Refusal)(nil); errors.As(err, &r) {
+				reason = r.Reason
+			}
+			c.end(codeNotAuthorized, reason)
+		}
+	}
+}
+
+func (s *Sessions) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for id, st := range s.stored {
+		s.drop(id, st)
+	}
+	s.wake.Broadcast()
+}
+
+// bind decides what the connection may act for and enters it under that. It
+// decides again when something changed meanwhile, so that no change is missed.
+// A connection that has left stays out.
+func (s *Sessions) bind(c *client, clientID string) error {
+	for {
+		s.mu.Lock()
+		epoch := s.epoch
+		s.mu.Unlock()
+		who, err := s.decide(c, clientID)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.epoch != epoch {
+			s.mu.Unlock()
+			continue
+		}
+		if !c.gone {
+			s.unlist(c)
+			c.who.Store(who)
+			s.list(c, who)
+		}
+		s.mu.Unlock()
+		return nil
+	}
+}
+
+func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) {
+	ctx := context.Background()
+	exists := func(name string) (bool, error) { return s.b.engine.ThingExists(ctx, name) }
+	switch {
+	case c.id.CertificateID != "":
+		binding, err := s.b.engine.Binding(ctx, c.id.CertificateID)
+		if jobsvc.ErrorCode(err) == jobsvc.CodeNotFound {
+			return nil, &auth.Refusal{Reason: "the certificate is not registered"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return auth.Bind(binding, clientID, s.b.now(), exists)
+	case c.id.Insecure:
+		return auth.BindInsecure(clientID, exists)
+	}
+	return nil, &auth.Refusal{Reason: "no client certificate"}
+}
+
+func (s *Sessions) list(c *client, who *auth.Connection) {
+	if who.CertificateID != "" {
+		s.certs[who.CertificateID] = append(s.certs[who.CertificateID], c)
+	}
+	for _, t := range who.Things {
+		s.things[t] = append(s.things[t], c)
+	}
+}
+
+func (s *Sessions) unlist(c *client) {
+	who := c.who.Load()
+	if who == nil {
+		return
+	}
+	without := func(m map[string][]*client, key string) {
+		if m[key] = slices.DeleteFunc(m[key], func(o *client) bool { return o == c }); len(m[key]) == 0 {
+			delete(m, key)
+		}
+	}
+	without(s.certs, who.CertificateID)
+	for _, t := range who.Things {
+		without(s.things, t)
+	}
+}
+
+var (
+	errOwned = &auth.Refusal{Reason: "the client ID belongs to a session of another thing"}
+	errBusy  = errors.New("the connection that had the client ID did not end in time")
+)
+
+// claim makes c the connection of its client ID. A live connection or stored
+// session of the ID must belong to the same things; the live one is ended.
+func (s *Sessions) claim(c *client, clientID string) error {
+	timeout := time.NewTimer(s.b.limits.ConnectTimeout)
+	defer timeout.Stop()
+	for {
+		s.mu.Lock()
+		who := c.who.Load()
+		old := s.live[clientID]
+		switch st := s.stored[clientID]; {
+		case old != nil:
+			if o := old.who.Load(); o == nil || !sameOwner(o, who) {
+				s.mu.Unlock()
+				return errOwned
+			}
+		case st != nil && !mayResume(st.owner, who):
+			s.mu.Unlock()
+			return errOwned
+		default:
+			if st != nil {
+				st.expiry.Stop()
+				delete(s.stored, clientID)
+			}
+			s.live[clientID] = c
+			c.claimed = true
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+
+		s.b.metrics.takeovers.Inc()
+		old.end(codeTakenOver, "the client ID connected again")
+		select {
+		case <-old.done:
+		case <-timeout.C:
+			return errBusy
+		}
+	}
+}
+
+// sameOwner: the owner is the thing, not the certificate, so that a device may
+// come back with a new one.
+func sameOwner(a, b *auth.Connection) bool {
+	return slices.Equal(a.Things, b.Things)
+}
+
+// mayResume also allows that a gateway got or lost things while it was away. What
+// it may no longer receive is taken from the session when it resumes.
+func mayResume(owner, who *auth.Connection) bool {
+	within := func(a, b *auth.Connection) bool {
+		for _, t := range a.Things {
+			if !b.Bound(t) {
+				return false
+			}
+		}
+		return true
+	}
+	return within(owner, who) || within(who, owner)
+}
+
+// left takes a connection out, and keeps its session if it is to be kept.
+func (s *Sessions) left(c *client) {
+	s.b.notifier.remove(c)
+	if c.letIn {
+		s.b.metrics.connections.Dec()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.gone = true
+	delete(s.recheck, c)
+	s.unlist(c)
+	if !c.claimed {
+		return
+	}
+	id := c.mqtt.ID
+	delete(s.live, id)
+	if !c.keep || s.closed {
+		s.forget(c.mqtt)
+		return
+	}
+	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt}
+	life := s.b.limits.SessionExpiry
+	if c.version >= 5 {
+		life = min(life, time.Duration(c.mqtt.Properties.Props.SessionExpiryInterval)*time.Second)
+	}
+	st.expiry = time.AfterFunc(life, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.stored[id] == st {
+			s.drop(id, st)
+		}
+	})
+	s.stored[id] = st
+}
+
+// drop ends a stored session. mu is held.
+func (s *Sessions) drop(id string, st *storedSession) {
+	st.expiry.Stop()
+	delete(s.stored, id)
+	s.forget(st.mqtt)
+}
+
+// forget takes a session out of mochi, subscriptions included: mochi's own expiry
+// leaves those behind. mu is held, so that nobody claims the ID meanwhile.
+func (s *Sessions) forget(cl *mqtt.Client) {
+	if cur, ok := s.b.mqtt.Clients.Get(cl.ID); ok && cur == cl {
+		s.b.mqtt.UnsubscribeClient(cl)
+		s.b.mqtt.Clients.Delete(cl.ID)
+	}
+}
