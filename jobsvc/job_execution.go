@@ -1,9 +1,6 @@
 package jobsvc
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // JobExecutionStatus is where one attempt of one Thing stands.
 type JobExecutionStatus string
@@ -121,7 +118,8 @@ func (e *JobExecution) SecondsBeforeTimedOut(now time.Time) (seconds int64, ok b
 	return max(0, int64((d.Sub(now)+time.Second-1)/time.Second)), true
 }
 
-// JobExecutionUpdate is the change a device asks for.
+// JobExecutionUpdate is the change a device asks for. The execution keeps the map of
+// details: it is not to be changed afterwards.
 type JobExecutionUpdate struct {
 	Status          JobExecutionStatus // required; as the device wrote it
 	StatusDetails   map[string]string  // nil leaves the stored ones, empty clears them
@@ -258,13 +256,12 @@ func (e *JobExecution) setStepTimeout(step time.Duration, now time.Time) {
 	}
 }
 
-// setDetails replaces the whole map: the service does not merge.
+// setDetails replaces the whole map: the service does not merge. The map is kept.
 func (e *JobExecution) setDetails(d map[string]string) {
 	if len(d) == 0 {
-		e.StatusDetails = nil
-		return
+		d = nil
 	}
-	e.StatusDetails = maps.Clone(d)
+	e.StatusDetails = d
 }
 
 func (e *JobExecution) touch(now time.Time) {

@@ -455,13 +455,12 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 // updatable finds the execution an update is for. An ended one comes back as a copy:
 // the update is refused with its state.
 func (e *Engine) updatable(tx *store.Tx, q *jobsvc.Queue, r *jobsvc.UpdateJobExecutionRequest) (*jobsvc.JobExecution, *jobsvc.Job, error) {
-	missing := executionNotFound(r.ThingName, r.JobID)
 	job, err := tx.PeekJob(r.JobID)
 	if err != nil {
 		return nil, nil, err
 	}
 	if job == nil || job.Status == jobsvc.JobDeletionInProgress || job.NamespaceID != r.NamespaceID {
-		return nil, nil, missing
+		return nil, nil, executionNotFound(r.ThingName, r.JobID)
 	}
 	x := q.Find(r.JobID)
 	if x != nil && (r.ExecutionNumber == nil || *r.ExecutionNumber == x.ExecutionNumber) {
@@ -477,7 +476,7 @@ func (e *Engine) updatable(tx *store.Tx, q *jobsvc.Queue, r *jobsvc.UpdateJobExe
 		x, err = tx.LastEnded(r.ThingName, r.JobID)
 	}
 	if err == nil && x == nil {
-		err = missing
+		err = executionNotFound(r.ThingName, r.JobID)
 	}
 	return x, job, err
 }
