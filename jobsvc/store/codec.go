@@ -23,7 +23,8 @@ func (e *encoder) int(v int64)      { *e = binary.AppendVarint(*e, v) }
 func (e *encoder) time(t time.Time) { e.int(nanos(t)) }
 func (e *encoder) string(s string)  { e.uint(uint64(len(s))); *e = append(*e, s...) }
 
-// decoder reads what an encoder wrote; the first mistake stays in err.
+// decoder reads what an encoder wrote, and nothing else: whatever it accepts would be
+// encoded to the same bytes. The first mistake stays in err.
 type decoder struct {
 	b   []byte
 	err error
@@ -38,7 +39,7 @@ func (d *decoder) fail() {
 
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
+	if n <= 0 || n > 1 && d.b[n-1] == 0 { // a number has one form, the shortest
 		d.fail()
 		return 0
 	}
@@ -48,7 +49,7 @@ func (d *decoder) uint() uint64 {
 
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
-	if n <= 0 {
+	if n <= 0 || n > 1 && d.b[n-1] == 0 {
 		d.fail()
 		return 0
 	}
@@ -79,17 +80,32 @@ func (d *decoder) string() string {
 	return s
 }
 
-// count reads a number of elements, each of which takes at least a byte.
-func (d *decoder) count() int {
+// count reads a number of elements, each of which takes at least size bytes.
+func (d *decoder) count(size int) int {
 	n := d.uint()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.b)/size) {
 		d.fail()
 		return 0
 	}
 	return int(n)
 }
 
+// end is where the record must end.
+func (d *decoder) end() error {
+	if len(d.b) > 0 {
+		d.fail()
+	}
+	return d.err
+}
+
 const flagForceCanceled = 1
+
+// The bytes of elements with nothing in them.
+const (
+	minExecution = 14
+	minNotice    = 6
+	minDetail    = 2
+)
 
 func (e *encoder) execution(x *jobsvc.JobExecution) {
 	*e = append(*e, statusByte(x.Status))
@@ -134,7 +150,11 @@ func (d *decoder) execution(thing string) jobsvc.JobExecution {
 		return x
 	}
 	x.Status = status
-	x.ForceCanceled = d.uint()&flagForceCanceled != 0
+	flags := d.uint()
+	if flags&^flagForceCanceled != 0 {
+		d.fail()
+	}
+	x.ForceCanceled = flags&flagForceCanceled != 0
 	x.ThingID = d.string()
 	x.JobID = d.string()
 	x.NamespaceID = d.string()
@@ -146,10 +166,15 @@ func (d *decoder) execution(thing string) jobsvc.JobExecution {
 	x.LastUpdatedAt = d.time()
 	x.InProgressDeadline = d.time()
 	x.StepDeadline = d.time()
-	if n := d.count(); n > 0 {
+	if n := d.count(minDetail); n > 0 {
 		x.StatusDetails = make(map[string]string, n)
-		for range n {
+		last := ""
+		for i := range n {
 			k := d.string()
+			if i > 0 && k <= last {
+				d.fail()
+			}
+			last = k
 			x.StatusDetails[k] = d.string()
 		}
 	}
@@ -169,7 +194,7 @@ func decodeExecution(thing string, b []byte) (*jobsvc.JobExecution, error) {
 		return nil, fmt.Errorf("store: execution record of version %d", v)
 	}
 	x := d.execution(thing)
-	return &x, d.err
+	return &x, d.end()
 }
 
 func encodeQueue(q *jobsvc.Queue) []byte {
@@ -198,7 +223,7 @@ func decodeQueue(thing string, b []byte) (*jobsvc.Queue, error) {
 		return nil, fmt.Errorf("store: queue record of version %d", v)
 	}
 	q := &jobsvc.Queue{}
-	if n := d.count(); n > 0 {
+	if n := d.count(minNotice); n > 0 {
 		q.Notices = make([]jobsvc.QueueNotice, n)
 		for i := range q.Notices {
 			q.Notices[i] = jobsvc.QueueNotice{
@@ -211,13 +236,13 @@ func decodeQueue(thing string, b []byte) (*jobsvc.Queue, error) {
 			}
 		}
 	}
-	if n := d.count(); n > 0 {
+	if n := d.count(minExecution); n > 0 {
 		q.Pending = make([]jobsvc.JobExecution, n, n+1)
 		for i := range q.Pending {
 			q.Pending[i] = d.execution(thing)
 		}
 	}
-	return q, d.err
+	return q, d.end()
 }
 
 // encodeJSON is the form of every other record. The types are the domain's own: a

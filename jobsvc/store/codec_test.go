@@ -1,0 +1,231 @@
+package store
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+// TestJSONRecords pins what JSON records look like on disk: a field renamed in the
+// domain would be lost from every store.
+func TestJSONRecords(t *testing.T) {
+	for _, tc := range []struct {
+		v    any
+		want string
+	}{
+		{
+			&jobsvc.Job{
+				ID: "fw", Status: jobsvc.JobCanceled, TargetSelection: jobsvc.TargetSnapshot, Targets: []string{"arn:x"},
+				Description: "d", DocumentSource: "https://s", NamespaceID: "ns",
+				PresignedURLConfig: &jobsvc.PresignedURLConfig{RoleARN: "arn:r", Expires: time.Minute},
+				TimeoutConfig:      &jobsvc.TimeoutConfig{InProgress: time.Hour},
+				ForceCanceled:      true, ReasonCode: "R", Comment: "c",
+				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, Concurrent: true, RolloutDone: true,
+			},
+			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
+		},
+		{
+			&jobsvc.Thing{Name: "pump", ID: "id", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at},
+			`{"Name":"pump","ID":"id","Attributes":{"k":"v"},"Version":3,"CreatedAt":"1972-04-20T13:17:39.790382856Z"}`,
+		},
+		{
+			&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "all", Description: "d", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at},
+			`{"Name":"north","ID":"id","Parent":"all","Description":"d","Attributes":{"k":"v"},"Version":3,"CreatedAt":"1972-04-20T13:17:39.790382856Z"}`,
+		},
+		{
+			&jobsvc.Certificate{ID: "c0", PEM: "pem", Status: jobsvc.CertificateActive, GenerationID: "gen", NotBefore: at, NotAfter: at, CreatedAt: at, UpdatedAt: at, Version: 2},
+			`{"ID":"c0","PEM":"pem","Status":"ACTIVE","GenerationID":"gen","NotBefore":"1972-04-20T13:17:39.790382856Z","NotAfter":"1972-04-20T13:17:39.790382856Z","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z","Version":2}`,
+		},
+		{
+			&jobsvc.Policy{Name: "p", Document: "{}", VersionID: "1", GenerationID: "gen", CreatedAt: at, UpdatedAt: at},
+			`{"Name":"p","Document":"{}","VersionID":"1","GenerationID":"gen","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z"}`,
+		},
+		{
+			&jobsvc.AccessKey{ID: "AKIA", Secret: "s", Role: jobsvc.RoleAdmin, Name: "ann", CreatedAt: at},
+			`{"ID":"AKIA","Secret":"s","Role":"admin","Name":"ann","CreatedAt":"1972-04-20T13:17:39.790382856Z"}`,
+		},
+		{
+			&Rollout{
+				Sources: []RolloutSource{{ARN: "arn:t", Thing: "pump"}, {ARN: "arn:g", Groups: []string{"north"}}},
+				Source:  1, Done: "a", Claimed: "b", Steps: 4,
+			},
+			`{"Sources":[{"ARN":"arn:t","Thing":"pump"},{"ARN":"arn:g","Groups":["north"]}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
+		},
+		{&Membership{ThingID: "t", GroupID: "g", JoinedAt: at}, `{"ThingID":"t","GroupID":"g","JoinedAt":"1972-04-20T13:17:39.790382856Z"}`},
+		{&Attachment{ThingID: "t", AttachedAt: at}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z"}`},
+	} {
+		full(t, reflect.ValueOf(tc.v).Elem())
+		got := encodeJSON(tc.v)
+		if string(got) != tc.want {
+			t.Errorf("%T is\n%s\non disk it is\n%s", tc.v, got, tc.want)
+		}
+	}
+	// And read again it is what it was, the zero time included.
+	job := &jobsvc.Job{ID: "fw", CreatedAt: at}
+	back, err := decodeJSON[jobsvc.Job](encodeJSON(job))
+	if err != nil || !reflect.DeepEqual(back, job) {
+		t.Errorf("read again: %+v, %v", back, err)
+	}
+	if v, err := decodeJSON[jobsvc.Job](nil); v != nil || err != nil {
+		t.Errorf("a record that is not there: %v, %v", v, err)
+	}
+	if _, err := decodeJSON[jobsvc.Job]([]byte(`{"ID":`)); err == nil {
+		t.Error("a damaged record is read")
+	}
+}
+
+// full fails when a field of a record in the table has nothing in it: one added to the
+// domain belongs there too.
+func full(t *testing.T, v reflect.Value) {
+	t.Helper()
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			t.Errorf("the golden %s has no %s", v.Type(), v.Type().Field(i).Name)
+		}
+	}
+}
+
+// fullExecution has something in every field.
+func fullExecution() jobsvc.JobExecution {
+	return jobsvc.JobExecution{
+		ThingName: "pump", ThingID: "tid", JobID: "fw", NamespaceID: "ns", ExecutionNumber: 2, RetryAttempt: 1,
+		Status: jobsvc.StatusCanceled, StatusDetails: map[string]string{"b": "2", "a": "1"}, ForceCanceled: true, VersionNumber: 7,
+		QueuedAt: at, StartedAt: at.Add(1), LastUpdatedAt: at.Add(2), InProgressDeadline: at.Add(3), StepDeadline: at.Add(4),
+	}
+}
+
+func fullQueue() *jobsvc.Queue {
+	x := fullExecution()
+	x.Status = jobsvc.StatusInProgress
+	return &jobsvc.Queue{
+		Notices: []jobsvc.QueueNotice{
+			{NamespaceID: "ns", SetVersion: 1, HeadVersion: 300, SetHash: math.MaxUint64, HeadJobID: "fw", HeadNumber: 2},
+			{SetVersion: 2},
+		},
+		Pending: []jobsvc.JobExecution{x, {ThingName: "pump", JobID: "b", Status: jobsvc.StatusQueued, ExecutionNumber: math.MaxInt64}},
+	}
+}
+
+func TestBinaryRecords(t *testing.T) {
+	x := fullExecution()
+	full(t, reflect.ValueOf(x))
+	b := encodeExecution(&x)
+	const wantExecution = "01" + // version
+		"08" + "01" + "03746964" + "026677" + "026e73" + "04" + "01" + "0e" +
+		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
+		"02" + "0161" + "0131" + "0162" + "0132"
+	if got := hex.EncodeToString(b); got != wantExecution {
+		t.Errorf("an execution is\n%s\non disk it is\n%s", got, wantExecution)
+	}
+	back, err := decodeExecution("pump", b)
+	if err != nil || !reflect.DeepEqual(*back, x) {
+		t.Errorf("read again: %+v, %v", back, err)
+	}
+	q := fullQueue()
+	full(t, reflect.ValueOf(q.Notices[0]))
+	qb := encodeQueue(q)
+	const wantQueue = "01" + "02" +
+		"026e73" + "01" + "ac02" + "ffffffffffffffffff01" + "026677" + "04" +
+		"00" + "02" + "00" + "00" + "00" + "00" +
+		"02" +
+		"02" + "01" + "03746964" + "026677" + "026e73" + "04" + "01" + "0e" +
+		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
+		"02" + "0161" + "0131" + "0162" + "0132" +
+		"01" + "00" + "00" + "0162" + "00" + "feffffffffffffffff01" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00"
+	if got := hex.EncodeToString(qb); got != wantQueue {
+		t.Errorf("a queue is\n%s\non disk it is\n%s", got, wantQueue)
+	}
+	backQ, err := decodeQueue("pump", qb)
+	if err != nil || !reflect.DeepEqual(backQ, q) {
+		t.Errorf("read again: %+v, %v", backQ, err)
+	}
+	// Every record cut short, and every version there is not, is refused.
+	for i := range b {
+		if _, err := decodeExecution("pump", b[:i]); err == nil {
+			t.Errorf("the first %d bytes of an execution are read", i)
+		}
+	}
+	for i := range qb {
+		if _, err := decodeQueue("pump", qb[:i]); err == nil {
+			t.Errorf("the first %d bytes of a queue are read", i)
+		}
+	}
+	b[0], qb[0] = 2, 2
+	if _, err := decodeExecution("pump", b); err == nil {
+		t.Error("an execution of version 2 is read")
+	}
+	if _, err := decodeQueue("pump", qb); err == nil {
+		t.Error("a queue of version 2 is read")
+	}
+	// The empty ones.
+	if q, err := decodeQueue("pump", encodeQueue(&jobsvc.Queue{})); err != nil || q.Pending != nil || q.Notices != nil {
+		t.Errorf("an empty queue: %+v, %v", q, err)
+	}
+	empty := jobsvc.JobExecution{ThingName: "pump", Status: jobsvc.StatusQueued}
+	if x, err := decodeExecution("pump", encodeExecution(&empty)); err != nil || !reflect.DeepEqual(*x, empty) {
+		t.Errorf("an empty execution: %+v, %v", x, err)
+	}
+}
+
+// TestEncodingIsStable: equal executions have equal bytes, whatever the order of a map.
+func TestEncodingIsStable(t *testing.T) {
+	x := fullExecution()
+	x.StatusDetails = map[string]string{}
+	for _, k := range strings.Split("a b c d e f g h i j", " ") {
+		x.StatusDetails[k] = k
+	}
+	first := encodeExecution(&x)
+	for range 20 {
+		if !bytes.Equal(first, encodeExecution(&x)) {
+			t.Fatal("two encodings of one execution differ")
+		}
+	}
+}
+
+// FuzzExecution: no bytes make the decoder panic, and what it reads it would write the
+// same way.
+func FuzzExecution(f *testing.F) {
+	x := fullExecution()
+	f.Add(encodeExecution(&x))
+	f.Add(encodeExecution(&jobsvc.JobExecution{Status: jobsvc.StatusQueued}))
+	f.Add([]byte{1, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		x, err := decodeExecution("pump", b)
+		if err != nil {
+			return
+		}
+		if again := encodeExecution(x); !bytes.Equal(again, b) {
+			t.Fatalf("read %x, wrote %x", b, again)
+		}
+	})
+}
+
+// FuzzQueue is FuzzExecution for queues.
+func FuzzQueue(f *testing.F) {
+	f.Add(encodeQueue(fullQueue()))
+	f.Add(encodeQueue(&jobsvc.Queue{}))
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		q, err := decodeQueue("pump", b)
+		if err != nil {
+			return
+		}
+		if again := encodeQueue(q); !bytes.Equal(again, b) {
+			t.Fatalf("read %x, wrote %x", b, again)
+		}
+	})
+}
+
+// FuzzScopeOf: no key makes it panic.
+func FuzzScopeOf(f *testing.F) {
+	for _, tc := range goldenKeys {
+		f.Add([]byte(tc.key))
+	}
+	f.Fuzz(func(t *testing.T, k []byte) { ScopeOf(k) })
+}
