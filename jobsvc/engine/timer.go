@@ -11,7 +11,12 @@ import (
 // Timers lists the stored timers of jobs, then those of executions, each by due time
 // and at most limit of them.
 func (e *Engine) Timers(ctx context.Context, limit int) ([]store.Timer, error) {
-	return e.store.Timers(ctx, limit)
+	return e.store.Timers(ctx, time.Time{}, limit)
+}
+
+// TimersFrom is Timers without the executions' timers that are due before from.
+func (e *Engine) TimersFrom(ctx context.Context, from time.Time, limit int) ([]store.Timer, error) {
+	return e.store.Timers(ctx, from, limit)
 }
 
 // Now is the time the engine decides by.

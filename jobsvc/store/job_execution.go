@@ -258,11 +258,16 @@ func (t *Tx) SetTimer(timer Timer) {
 func (t *Tx) ClearTimer(timer Timer) { t.tx.Delete(timerKey(timer)) }
 
 // Timers lists the stored timers of jobs and those of executions, each by due time and
-// at most limit of them.
-func (s *Store) Timers(ctx context.Context, limit int) ([]Timer, error) {
+// at most limit of them; of executions only those that are due at from or later.
+func (s *Store) Timers(ctx context.Context, from time.Time, limit int) ([]Timer, error) {
 	var timers []Timer
 	for _, bucket := range []byte{bucketJobs, bucketExecutions} {
-		_, err := s.page(ctx, kv.Prefix(newKey(tagTimer).byte(bucket), limit), limit, func(it kv.Item) (bool, error) {
+		prefix := newKey(tagTimer).byte(bucket)
+		r := kv.Prefix(prefix, limit)
+		if bucket == bucketExecutions {
+			r.Start = prefix.time(from)
+		}
+		_, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
 			t, err := decodeTimer(it)
 			timers = append(timers, t)
 			return true, err

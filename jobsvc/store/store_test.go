@@ -196,7 +196,7 @@ func TestTimers(t *testing.T) {
 	}
 	list := func(limit int) []Timer {
 		t.Helper()
-		got, err := s.Timers(t.Context(), limit)
+		got, err := s.Timers(t.Context(), time.Time{}, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,6 +208,9 @@ func TestTimers(t *testing.T) {
 	// The limit counts for jobs and for executions apart.
 	if got, want := list(2), []Timer{timers[0], timers[1], timers[3], timers[4]}; !slices.Equal(got, want) {
 		t.Errorf("two of each: %v, want %v", got, want)
+	}
+	if got, err := s.Timers(t.Context(), at, 100); err != nil || !slices.Equal(got, slices.Delete(slices.Clone(timers), 3, 4)) {
+		t.Errorf("without what was due before: %v, %v", got, err)
 	}
 	update(t, s, kv.Thing("pump-17"), func(tx *Tx) {
 		tx.ClearTimer(Timer{Due: at.Add(-1), Kind: TimerTimeout, Scope: kv.Thing("pump-17"), JobID: "fw"}) // whatever its guard
