@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -75,7 +75,9 @@ func (d *decoder) string() string {
 		d.fail()
 		return ""
 	}
-	s := string(d.b[:n])
+	// The string looks at the record's own memory: what a store hands out is never
+	// changed, and a queue has many strings of which a request looks at few.
+	s := unsafe.String(unsafe.SliceData(d.b), n)
 	d.b = d.b[n:]
 	return s
 }
@@ -134,7 +136,12 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 			e.string(v)
 		}
 	default: // sorted: equal executions have equal bytes
-		for _, k := range slices.Sorted(maps.Keys(x.StatusDetails)) {
+		keys := make([]string, 0, jobsvc.MaxStatusDetails)
+		for k := range x.StatusDetails {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
 			e.string(k)
 			e.string(x.StatusDetails[k])
 		}
