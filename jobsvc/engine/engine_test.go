@@ -299,7 +299,7 @@ func TestMainJob(t *testing.T) {
 // twice, and expects what an undisturbed one leaves.
 func TestRestartInRollout(t *testing.T) {
 	w := newWorld(t)
-	things := names(2500)
+	things := names(9500)
 	w.thing(things...)
 	w.group("root", "", things[:800]...)
 	w.group("child", "root", things[800:]...)
@@ -313,11 +313,11 @@ func TestRestartInRollout(t *testing.T) {
 			w.must(w.update(things[7], "fw", jobsvc.StatusSucceeded))
 		}
 	}
-	if steps < 4 {
+	if steps < 3 {
 		t.Errorf("only %d steps: the rollout is no chain", steps)
 	}
 	d := w.checkCounters("fw")
-	if d.Queued != 2499 || d.Succeeded != 1 {
+	if d.Queued != 9499 || d.Succeeded != 1 {
 		t.Fatalf("counters: %+v", d)
 	}
 	w.restart()
@@ -429,13 +429,12 @@ func TestCancel(t *testing.T) {
 
 func TestCancelInRollout(t *testing.T) {
 	w := newWorld(t)
-	things := names(2200)
+	things := names(6200)
 	w.thing(things...)
 	w.group("g", "", things...)
 	w.job("fw", groupARN("g"))
 	w.fireOne()
-	w.fireOne()
-	if d := w.describe("fw").ProcessDetails; d.Queued == 0 || d.Queued == 2200 {
+	if d := w.describe("fw").ProcessDetails; d.Queued == 0 || d.Queued == 6200 {
 		t.Fatalf("not in the middle of a rollout: %+v", d)
 	}
 	_, err := w.CancelJob(w.ctx, &jobsvc.CancelJobRequest{JobID: "fw"})
@@ -443,7 +442,7 @@ func TestCancelInRollout(t *testing.T) {
 	w.restart()
 	w.runTimers()
 	d := w.checkCounters("fw")
-	if d.Canceled == 0 || d.Canceled == 2200 || d.Pending() != 0 {
+	if d.Canceled == 0 || d.Canceled == 6200 || d.Pending() != 0 {
 		t.Fatalf("canceled in the middle: %+v", d)
 	}
 	w.must(w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw"}))

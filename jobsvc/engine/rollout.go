@@ -10,9 +10,14 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// rolloutChunk is how many things one step of a rollout takes on. Their transactions
-// share physical commits, between which devices get their turn.
-const rolloutChunk = 1000
+const (
+	// rolloutChunk is how many things are claimed at a time. Their transactions share
+	// physical commits, between which devices get their turn.
+	rolloutChunk = 1000
+	// chunksPerStep is how many chunks one firing of the timer does, before other jobs
+	// get theirs.
+	chunksPerStep = 4
+)
 
 // stepRollout does the next piece of a job's rollout. It is a chain that anyone can
 // take up after a crash:
@@ -20,7 +25,7 @@ const rolloutChunk = 1000
 //  1. a transaction of the job claims a chunk of things: from the last one done to the
 //     one named in Claimed;
 //  2. a transaction for each thing makes its execution, or finds it made;
-//  3. a transaction of the job closes the claim and claims the next chunk.
+//  3. a transaction of the job closes the claim, and claims the next chunk with it.
 //
 // A crash after 1 or within 2 repeats the chunk, which is harmless; a crash after 3
 // repeats nothing. The timer stays until the last chunk is closed.
@@ -42,8 +47,8 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 			return err
 		}
 	}
-	if r.Claimed != "" {
-		things, err := e.chunk(ctx, job, r, r.Claimed)
+	if r.Claimed != "" { // whoever claimed it did not come to close it
+		things, err := e.claimed(ctx, job, r)
 		if err != nil {
 			return err
 		}
@@ -51,7 +56,25 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 			return err
 		}
 	}
-	return e.claimNext(ctx, job, r)
+	for range chunksPerStep {
+		next, things, err := e.nextChunk(ctx, job, r)
+		if err != nil {
+			return err
+		}
+		if len(things) == 0 {
+			return e.endRollout(ctx, job, r, next)
+		}
+		if r, err = e.putRollout(ctx, job.ID, r, next, nil); err != nil || r == nil {
+			return err
+		}
+		if err := e.release(ctx, job, things); err != nil {
+			return err
+		}
+	}
+	closed := *r
+	closed.Done, closed.Claimed = r.Claimed, ""
+	_, err = e.putRollout(ctx, job.ID, r, &closed, nil)
+	return err
 }
 
 // beginRollout resolves the targets to groups, once. It gives nil when another step
@@ -113,54 +136,76 @@ func (e *Engine) putRollout(ctx context.Context, id string, old, next *store.Rol
 // will do: a target that names the thing itself.
 type member struct{ name, id string }
 
-// chunk gives the things after r.Done, up to and including a name.
-func (e *Engine) chunk(ctx context.Context, job *jobsvc.Job, r *store.Rollout, upTo string) ([]member, error) {
+// members gives the first things of the source being worked on that come after r.Done,
+// a chunk of them at most. ended tells that there are no others.
+func (e *Engine) members(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (things []member, ended bool, err error) {
 	src := r.Sources[r.Source]
 	if src.Thing != "" {
-		return []member{{name: src.Thing}}, nil
+		if r.Done == "" {
+			things = []member{{name: src.Thing}}
+		}
+		return things, true, nil
 	}
-	var things []member
-	for after := r.Done; ; {
-		list, ended, err := registry.Members(ctx, e.store, src.Groups, after, rolloutChunk, job.CreatedAt)
+	list, ended, err := registry.Members(ctx, e.store, src.Groups, r.Done, rolloutChunk, job.CreatedAt)
+	if err != nil {
+		return nil, false, err
+	}
+	things = make([]member, len(list))
+	for i, m := range list {
+		things[i] = member{m.Thing, m.ThingID}
+	}
+	return things, ended || len(list) == 0, nil
+}
+
+// claimed gives the things of a chunk that was claimed before: those after r.Done, up to
+// and including the one named. Who has left the group since is not among them.
+func (e *Engine) claimed(ctx context.Context, job *jobsvc.Job, r *store.Rollout) ([]member, error) {
+	var all []member
+	for from := *r; ; {
+		things, ended, err := e.members(ctx, job, &from)
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range list {
-			if m.Thing > upTo {
-				return things, nil
+		for _, m := range things {
+			if m.name > r.Claimed {
+				return all, nil
 			}
-			things = append(things, member{m.Thing, m.ThingID})
+			all = append(all, m)
 		}
-		if ended || len(list) == 0 {
-			return things, nil
+		if ended {
+			return all, nil
 		}
-		after = list[len(list)-1].Thing
+		from.Done = things[len(things)-1].name
 	}
 }
 
-// claimNext closes the claimed chunk and claims the one after it; after the last one
-// it ends the rollout.
-func (e *Engine) claimNext(ctx context.Context, job *jobsvc.Job, r *store.Rollout) error {
+// nextChunk gives the things after the claimed chunk, of the next source when this one
+// is through, and the rollout with them claimed; no things at the end.
+func (e *Engine) nextChunk(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (*store.Rollout, []member, error) {
 	next := *r
 	if r.Claimed != "" {
 		next.Done, next.Claimed = r.Claimed, ""
 	}
 	for ; next.Source < len(next.Sources); next.Source, next.Done = next.Source+1, "" {
-		last, err := e.endOfChunk(ctx, job, &next)
+		things, _, err := e.members(ctx, job, &next)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		if last != "" {
-			next.Claimed = last
-			_, err := e.putRollout(ctx, job.ID, r, &next, nil)
-			return err
+		if len(things) > 0 {
+			next.Claimed = things[len(things)-1].name
+			return &next, things, nil
 		}
 	}
+	return &next, nil, nil
+}
+
+// endRollout closes the last chunk and the rollout with it.
+func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store.Rollout) error {
 	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
-	ended, err := e.putRollout(ctx, job.ID, r, &next, func(tx *store.Tx, j *jobsvc.Job) {
+	ended, err := e.putRollout(ctx, job.ID, r, next, func(tx *store.Tx, j *jobsvc.Job) {
 		dropRollout(tx, j)
 		j.RolloutDone = true
 		j.Concurrent = false
@@ -172,23 +217,6 @@ func (e *Engine) claimNext(ctx context.Context, job *jobsvc.Job, r *store.Rollou
 	}
 	e.unsettle(job.ID)
 	return nil
-}
-
-// endOfChunk is the name of the last thing of the chunk after r.Done; "" when the
-// source has no more.
-func (e *Engine) endOfChunk(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (string, error) {
-	src := r.Sources[r.Source]
-	if src.Thing != "" {
-		if r.Done != "" {
-			return "", nil
-		}
-		return src.Thing, nil
-	}
-	list, _, err := registry.Members(ctx, e.store, src.Groups, r.Done, rolloutChunk, job.CreatedAt)
-	if err != nil || len(list) == 0 {
-		return "", err
-	}
-	return list[len(list)-1].Thing, nil
 }
 
 // release makes the executions of things, one transaction each, and tells the devices.

@@ -114,7 +114,7 @@ func (t *Tx) DeleteAttachment(thing, cert string) {
 
 // Attachments gives the certificates attached to the transaction's thing.
 func (t *Tx) Attachments(thing string) (map[string]Attachment, error) {
-	return scanNames[Attachment](t, newKey(tagPrincipal, thing))
+	return scanNames(t, newKey(tagPrincipal, thing), decodeJSON[Attachment])
 }
 
 // CertificatesOf lists the certificates attached to a thing.
@@ -168,7 +168,7 @@ func (s *Store) Policy(ctx context.Context, name string) (*jobsvc.Policy, error)
 // ListPolicies lists policies by name.
 func (s *Store) ListPolicies(ctx context.Context, afterName string, limit int) (policies []jobsvc.Policy, next string, err error) {
 	prefix := newKey(tagPolicy)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit,
+	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit, decodeJSON[jobsvc.Policy],
 		func(*jobsvc.Policy) bool { return true }, func(p *jobsvc.Policy) string { return p.Name })
 }
 

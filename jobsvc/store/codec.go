@@ -11,8 +11,9 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
 
-// Records on the path of every device request (queues, ended executions) have a
-// binary form; all others are JSON. A binary record begins with its form's version.
+// Records on the path of every device request or of every thing of a rollout (queues,
+// ended executions, things, memberships) have a binary form; all others are JSON. A
+// binary record begins with its form's version.
 const codecVersion = 1
 
 // encoder appends varints and length-prefixed strings.
@@ -109,6 +110,48 @@ const (
 	minDetail    = 2
 )
 
+// details writes a map in the order of its keys: equal maps have equal bytes.
+func (e *encoder) details(m map[string]string) {
+	e.uint(uint64(len(m)))
+	switch len(m) {
+	case 0:
+	case 1:
+		for k, v := range m {
+			e.string(k)
+			e.string(v)
+		}
+	default:
+		keys := make([]string, 0, jobsvc.MaxStatusDetails)
+		for k := range m {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			e.string(k)
+			e.string(m[k])
+		}
+	}
+}
+
+// details gives nil for an empty map.
+func (d *decoder) details() map[string]string {
+	n := d.count(minDetail)
+	if n == 0 {
+		return nil
+	}
+	m := make(map[string]string, n)
+	last := ""
+	for i := range n {
+		k := d.string()
+		if i > 0 && k <= last {
+			d.fail()
+		}
+		last = k
+		m[k] = d.string()
+	}
+	return m
+}
+
 func (e *encoder) execution(x *jobsvc.JobExecution) {
 	*e = append(*e, statusByte(x.Status))
 	var flags uint64
@@ -127,25 +170,7 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 	e.time(x.LastUpdatedAt)
 	e.time(x.InProgressDeadline)
 	e.time(x.StepDeadline)
-	e.uint(uint64(len(x.StatusDetails)))
-	switch len(x.StatusDetails) {
-	case 0:
-	case 1:
-		for k, v := range x.StatusDetails {
-			e.string(k)
-			e.string(v)
-		}
-	default: // sorted: equal executions have equal bytes
-		keys := make([]string, 0, jobsvc.MaxStatusDetails)
-		for k := range x.StatusDetails {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		for _, k := range keys {
-			e.string(k)
-			e.string(x.StatusDetails[k])
-		}
-	}
+	e.details(x.StatusDetails)
 }
 
 func (d *decoder) execution(thing string) jobsvc.JobExecution {
@@ -173,18 +198,7 @@ func (d *decoder) execution(thing string) jobsvc.JobExecution {
 	x.LastUpdatedAt = d.time()
 	x.InProgressDeadline = d.time()
 	x.StepDeadline = d.time()
-	if n := d.count(minDetail); n > 0 {
-		x.StatusDetails = make(map[string]string, n)
-		last := ""
-		for i := range n {
-			k := d.string()
-			if i > 0 && k <= last {
-				d.fail()
-			}
-			last = k
-			x.StatusDetails[k] = d.string()
-		}
-	}
+	x.StatusDetails = d.details()
 	return x
 }
 
@@ -250,6 +264,48 @@ func decodeQueue(thing string, b []byte) (*jobsvc.Queue, error) {
 		}
 	}
 	return q, d.end()
+}
+
+func encodeThing(t *jobsvc.Thing) []byte {
+	e := make(encoder, 1, 128)
+	e[0] = codecVersion
+	e.string(t.Name)
+	e.string(t.ID)
+	e.int(t.Version)
+	e.time(t.CreatedAt)
+	e.details(t.Attributes)
+	return e
+}
+
+// decodeThing gives nil for a record that does not exist.
+func decodeThing(b []byte) (*jobsvc.Thing, error) {
+	if b == nil {
+		return nil, nil
+	}
+	d := decoder{b: b}
+	if v := d.byte(); v != codecVersion {
+		return nil, fmt.Errorf("store: thing record of version %d", v)
+	}
+	t := &jobsvc.Thing{Name: d.string(), ID: d.string(), Version: d.int(), CreatedAt: d.time(), Attributes: d.details()}
+	return t, d.end()
+}
+
+func encodeMembership(m *Membership) []byte {
+	e := make(encoder, 1, 96)
+	e[0] = codecVersion
+	e.string(m.ThingID)
+	e.string(m.GroupID)
+	e.time(m.JoinedAt)
+	return e
+}
+
+func decodeMembership(b []byte) (*Membership, error) {
+	d := decoder{b: b}
+	if v := d.byte(); v != codecVersion {
+		return nil, fmt.Errorf("store: membership record of version %d", v)
+	}
+	m := &Membership{ThingID: d.string(), GroupID: d.string(), JoinedAt: d.time()}
+	return m, d.end()
 }
 
 // encodeJSON is the form of every other record. The types are the domain's own: a

@@ -17,10 +17,10 @@ func nameAfter(prefix key, name string) key {
 	return append(key(nil), prefix...).name(name)
 }
 
-// listNamed lists JSON records under a prefix in key order.
-func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int, keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
+// listNamed lists records under a prefix in key order.
+func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int, decode func([]byte) (*T, error), keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
 	ended, err := s.page(ctx, after(prefix, last, limit+1), limit, func(it kv.Item) (bool, error) {
-		v, err := decodeJSON[T](it.Value)
+		v, err := decode(it.Value)
 		if err != nil || !keep(v) {
 			return false, err
 		}
@@ -54,16 +54,16 @@ func listKeys(ctx context.Context, s *Store, prefix key, afterName string, limit
 	return names, next, nil
 }
 
-// scanNames reads the JSON records of the own scope under a prefix, by the name
-// that ends their keys.
-func scanNames[T any](t *Tx, prefix key) (map[string]T, error) {
+// scanNames reads the records of the own scope under a prefix, by the name that ends
+// their keys.
+func scanNames[T any](t *Tx, prefix key, decode func([]byte) (*T, error)) (map[string]T, error) {
 	items, err := t.tx.Scan(kv.Prefix(prefix, scanAll))
 	if err != nil {
 		return nil, err
 	}
 	m := make(map[string]T, len(items))
 	for _, it := range items {
-		v, err := decodeJSON[T](it.Value)
+		v, err := decode(it.Value)
 		if err != nil {
 			return nil, err
 		}

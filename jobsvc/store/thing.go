@@ -13,11 +13,11 @@ func (t *Tx) Thing(name string) (*jobsvc.Thing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON[jobsvc.Thing](b)
+	return decodeThing(b)
 }
 
 // PutThing writes a thing.
-func (t *Tx) PutThing(th *jobsvc.Thing) { t.tx.Put(newKey(tagThing, th.Name), encodeJSON(th)) }
+func (t *Tx) PutThing(th *jobsvc.Thing) { t.tx.Put(newKey(tagThing, th.Name), encodeThing(th)) }
 
 // DeleteThing takes a thing's record away.
 func (t *Tx) DeleteThing(name string) { t.tx.Delete(newKey(tagThing, name)) }
@@ -28,7 +28,7 @@ func (t *Tx) PeekThing(name string) (*jobsvc.Thing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON[jobsvc.Thing](b)
+	return decodeThing(b)
 }
 
 // Thing reads a thing.
@@ -37,7 +37,7 @@ func (s *Store) Thing(ctx context.Context, name string) (*jobsvc.Thing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON[jobsvc.Thing](b)
+	return decodeThing(b)
 }
 
 // ThingExists tells whether there is a thing of that name.
@@ -58,7 +58,7 @@ func (s *Store) Things(ctx context.Context, names []string) ([]*jobsvc.Thing, er
 	}
 	things := make([]*jobsvc.Thing, len(names))
 	for i, it := range items {
-		if things[i], err = decodeJSON[jobsvc.Thing](it.Value); err != nil {
+		if things[i], err = decodeThing(it.Value); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Store) Things(ctx context.Context, names []string) ([]*jobsvc.Thing, er
 // most limit. last is where the next page begins, "" at the end.
 func (s *Store) ListThings(ctx context.Context, after string, limit int, keep func(*jobsvc.Thing) bool) (things []jobsvc.Thing, last string, err error) {
 	prefix := newKey(tagThing)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, after), limit, keep, func(t *jobsvc.Thing) string { return t.Name })
+	return listNamed(ctx, s, prefix, nameAfter(prefix, after), limit, decodeThing, keep, func(t *jobsvc.Thing) string { return t.Name })
 }
 
 // Membership is that of a thing in a group, stored in both directions.
@@ -81,7 +81,7 @@ type Membership struct {
 
 // PutMembership writes both directions of a membership.
 func (t *Tx) PutMembership(thing, group string, m *Membership) {
-	b := encodeJSON(m)
+	b := encodeMembership(m)
 	t.tx.Put(newKey(tagMember, thing, group), b)
 	t.tx.Put(newKey(tagGroupThing, group, thing), b)
 }
@@ -94,7 +94,7 @@ func (t *Tx) DeleteMembership(thing, group string) {
 
 // Memberships gives the groups a thing is a direct member of.
 func (t *Tx) Memberships(thing string) (map[string]Membership, error) {
-	return scanNames[Membership](t, newKey(tagMember, thing))
+	return scanNames(t, newKey(tagMember, thing), decodeMembership)
 }
 
 // GroupMember is a thing in a group.
@@ -117,7 +117,7 @@ func (s *Store) GroupMembers(ctx context.Context, group, afterThing string, limi
 		for _, it := range items {
 			c := parse(it.Key)
 			c.name()
-			m, err := decodeJSON[Membership](it.Value)
+			m, err := decodeMembership(it.Value)
 			if err != nil {
 				return nil, err
 			}

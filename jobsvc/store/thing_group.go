@@ -54,7 +54,7 @@ func (s *Store) GroupChildren(ctx context.Context, parent, afterName string, lim
 // lets through.
 func (s *Store) ListThingGroups(ctx context.Context, namePrefix, afterName string, limit int, keep func(*jobsvc.ThingGroup) bool) (groups []jobsvc.ThingGroup, next string, err error) {
 	prefix := newKey(tagGroup)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit,
+	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit, decodeJSON[jobsvc.ThingGroup],
 		func(g *jobsvc.ThingGroup) bool { return strings.HasPrefix(g.Name, namePrefix) && keep(g) },
 		func(g *jobsvc.ThingGroup) string { return g.Name })
 }
