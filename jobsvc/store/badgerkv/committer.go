@@ -17,7 +17,7 @@ const (
 	// A batch takes no more once it has batchTxs transactions or has written
 	// batchBytes. Calls of many operations get bulkTxs of a batch before the
 	// single ones, and what these leave; so neither waits long for the other.
-	batchTxs   = 512
+	batchTxs   = 1024
 	bulkTxs    = 256
 	batchBytes = 1 << 20
 	// upkeepCommits is how many commits go by between two rounds of upkeep.
