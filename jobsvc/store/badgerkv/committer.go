@@ -76,6 +76,7 @@ type committer struct {
 	dirty   []*scopeCache
 	settle  []settling
 	entries []badger.Entry
+	written []write // in their order, for readers
 }
 
 // member is a transaction of the batch, its result set but not yet let go.
@@ -298,6 +299,7 @@ func (c *committer) add(t *tx) error {
 			panic(fmt.Sprintf("badgerkv: %v", err))
 		}
 	}
+	c.written = append(c.written, t.writes...)
 	for i := range t.adds {
 		if a := &t.adds[i]; a.reset {
 			c.counters.reset(a.key)
@@ -349,6 +351,7 @@ func (c *committer) commit() error {
 	}
 	// From here on readers see the batch, so it is before the callers' release.
 	c.db.snapshots.durable.Store(ts)
+	c.db.recent.publish(c.written)
 	return nil
 }
 
@@ -434,8 +437,10 @@ func (c *committer) reset() {
 	clear(c.dirty)
 	clear(c.settle)
 	clear(c.entries)
+	clear(c.written)
 	c.txn, c.read = nil, nil
 	c.members, c.dirty, c.settle, c.entries = c.members[:0], c.dirty[:0], c.settle[:0], c.entries[:0]
+	c.written = c.written[:0]
 	c.writes, c.bytes = 0, 0
 }
 

@@ -56,6 +56,9 @@ type Options struct {
 	// CacheBytes bounds the memory of the scopes kept for transactions: 64 MiB
 	// when 0. Less than 0 keeps nothing from one batch to the next.
 	CacheBytes int64
+	// ReadCacheBytes bounds the memory of the values kept for readers outside of
+	// transactions: 32 MiB when 0. Less than 0 keeps none.
+	ReadCacheBytes int64
 	// MinFreeBytes is the free space of the disk below which updates are refused
 	// with kv.ErrUnavailable: 512 MiB when 0, less than 0 turns the check off.
 	// Badger hangs, and may not even close, once the disk is full.
@@ -76,6 +79,7 @@ type DB struct {
 	scopeOf   kv.ScopeOf
 	clock     *clock
 	snapshots snapshots
+	recent    *recent
 	committer *committer
 
 	// life is held for reading while a method uses Badger or the queue, so that
@@ -104,6 +108,9 @@ func Open(opt Options) (*DB, error) {
 	if opt.CacheBytes == 0 {
 		opt.CacheBytes = 64 << 20
 	}
+	if opt.ReadCacheBytes == 0 {
+		opt.ReadCacheBytes = 32 << 20
+	}
 	if opt.MinFreeBytes == 0 {
 		opt.MinFreeBytes = 512 << 20
 	}
@@ -120,7 +127,7 @@ func Open(opt Options) (*DB, error) {
 		}
 		return nil, fmt.Errorf("badgerkv: open %s: %w", opt.Dir, err)
 	}
-	db := &DB{badger: b, scopeOf: opt.ScopeOf, failed: make(chan struct{})}
+	db := &DB{badger: b, scopeOf: opt.ScopeOf, recent: newRecent(opt.ReadCacheBytes), failed: make(chan struct{})}
 	db.snapshots.start(b.MaxVersion())
 	if db.clock, err = db.loadClock(opt.Now); err != nil {
 		b.Close()
@@ -153,15 +160,27 @@ func (db *DB) Get(ctx context.Context, keys ...[]byte) ([]kv.Item, error) {
 		return nil, err
 	}
 	defer db.leave()
-	s := db.snapshot()
-	defer s.release()
 	items := make([]kv.Item, len(keys))
+	var s snapshot
+	var at uint64 // of s
+	defer func() { s.release() }()
 	for i, key := range keys {
-		val, err := readValue(s.txn, key)
-		if err != nil {
-			return nil, err
+		items[i].Key = key
+		val, mark, ok := db.recent.get(str(key))
+		if !ok {
+			// A key is never read from an older state than the one before it: what moves
+			// from a key to a later one is not missed.
+			if now := db.snapshots.durable.Load(); s.txn == nil || at != now {
+				s.release()
+				s, at = db.snapshot(), now
+			}
+			var err error
+			if val, err = readValue(s.txn, key); err != nil {
+				return nil, err
+			}
+			db.recent.learn(str(key), val, mark)
 		}
-		items[i] = kv.Item{Key: key, Value: val}
+		items[i].Value = val
 	}
 	return items, nil
 }

@@ -48,6 +48,9 @@ func (db *DB) snapshot() snapshot {
 }
 
 func (s snapshot) release() {
+	if s.txn == nil {
+		return
+	}
 	s.txn.Discard()
 	s.count.Add(-1)
 }

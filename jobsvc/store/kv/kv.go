@@ -158,7 +158,9 @@ type Result struct {
 
 // DB is an ordered key-value store. All methods are safe for concurrent use.
 type DB interface {
-	// Get returns one Item for each key, in their order, in one round trip.
+	// Get returns one Item for each key, in their order, in one round trip. The keys
+	// of a call may be read at different moments, but none at an earlier one than the
+	// key before it.
 	Get(ctx context.Context, keys ...[]byte) ([]Item, error)
 
 	// Scan returns the items of r in key order, at most r.Limit of them. next is
