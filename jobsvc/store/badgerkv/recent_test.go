@@ -20,7 +20,7 @@ func TestRecentIsNeverStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	const things, rounds = 40, 300
+	const things, rounds = 30, 60
 	var acknowledged [things]atomic.Uint64
 	number := func(v []byte) uint64 {
 		if v == nil {
