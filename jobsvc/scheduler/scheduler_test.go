@@ -261,7 +261,7 @@ func TestWakes(t *testing.T) {
 		w.things("a", "b")
 		w.job("fw", 0, "a", "b")
 		w.rolledOut()
-		a := w.start("a", time.Hour)
+		w.start("a", time.Hour)
 		time.Sleep(time.Second)
 		b := w.start("b", 5*time.Second)
 		time.Sleep(10 * time.Second)
@@ -271,7 +271,7 @@ func TestWakes(t *testing.T) {
 		}
 		// One that is moved forward.
 		w.start("a", 2*time.Second)
-		a = w.execution("a", "fw")
+		a := w.execution("a", "fw")
 		time.Sleep(5 * time.Second)
 		w.timedOut(a)
 	})
