@@ -14,9 +14,10 @@ const (
 	// rolloutChunk is how many things are claimed at a time. Their transactions share
 	// physical commits, between which devices get their turn.
 	rolloutChunk = 1000
-	// chunksPerStep is how many chunks one firing of the timer does, before other jobs
-	// get theirs.
+	// One firing of the timer does so many chunks, or as many as stepTime has room for;
+	// then other jobs get their turn.
 	chunksPerStep = 4
+	stepTime      = 200 * time.Millisecond
 )
 
 // stepRollout does the next piece of a job's rollout. It is a chain that anyone can
@@ -30,6 +31,10 @@ const (
 // A crash after 1 or within 2 repeats the chunk, which is harmless; a crash after 3
 // repeats nothing. The timer stays until the last chunk is closed.
 func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
+	began, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
 	job, err := e.store.Job(ctx, t.JobID)
 	if err != nil {
 		return err
@@ -69,6 +74,13 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		}
 		if err := e.release(ctx, job, things); err != nil {
 			return err
+		}
+		now, err := e.now(ctx)
+		if err != nil {
+			return err
+		}
+		if now.Sub(began) >= stepTime {
+			break
 		}
 	}
 	closed := *r
