@@ -178,9 +178,7 @@ func dial(t *testing.T, b *Broker, id Identity) net.Conn {
 
 func newDevice(t *testing.T, conn net.Conn, version byte) *device {
 	d := &device{t: t, conn: conn, version: version, packets: make(chan packet, 1000)}
-	done := make(chan struct{})
 	go func() {
-		defer close(done)
 		defer close(d.packets)
 		r := bufio.NewReader(conn)
 		for {
@@ -201,22 +199,22 @@ func newDevice(t *testing.T, conn net.Conn, version byte) *device {
 	}()
 	t.Cleanup(func() {
 		conn.Close()
-		<-done
+		for range d.packets {
+		}
 	})
 	return d
 }
 
 // connectOptions is what a CONNECT may say.
 type connectOptions struct {
-	id                    string
-	keep                  bool // not a clean session
-	keepAlive             uint16
-	properties            []byte // version 5
-	willTopic, will       string
-	protocol              byte
-	willQoS               byte
-	username              string
-	doNotSend, noProtocol bool
+	id         string
+	keep       bool // not a clean session
+	keepAlive  uint16
+	properties []byte // version 5
+	willTopic  string
+	will       string
+	username   string
+	protocol   byte // a version other than the device's
 }
 
 func mstr(s string) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...) }
@@ -249,7 +247,7 @@ func (d *device) connect(o connectOptions) (present bool, code byte) {
 	}
 	var will []byte
 	if o.willTopic != "" {
-		flags |= 4 | o.willQoS<<3
+		flags |= 4
 		if d.version >= 5 {
 			will = []byte{0}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,11 +139,20 @@ func TestCorrelationData(t *testing.T) {
 }
 
 type fakeDocuments struct {
+	mu   sync.Mutex
 	err  error
 	text string
 }
 
+func (f *fakeDocuments) set(err error, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.text = err, text
+}
+
 func (f *fakeDocuments) Substitute(dst []byte, doc *jobsvc.Document, _ time.Time) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.err != nil {
 		return append(dst, "half a docu"...), f.err
 	}
@@ -182,16 +192,16 @@ func TestDocumentTrouble(t *testing.T) {
 				t.Errorf("update: got %s", got)
 			}
 		}
-		docs.text = `{"url":"https://x?a&b"}`
+		docs.set(nil, `{"url":"https://x?a&b"}`)
 		try(docs.text, `{"timestamp":%d,"jobDocument":{"url":"https://x?a&b"}}`)
-		docs.err = jobsvc.Errorf(jobsvc.CodeInternal, "Cannot sign URLs with role jobs-download.")
+		docs.set(jobsvc.Errorf(jobsvc.CodeInternal, "Cannot sign URLs with role jobs-download."), "")
 		try(`"code":"InternalError","message":"Cannot sign URLs with role jobs-download."`, `{"timestamp":%d}`)
-		docs.err = errors.New("secret")
+		docs.set(errors.New("secret"), "")
 		try(`"code":"InternalError","message":"The service could not`, `{"timestamp":%d}`)
-		docs.err, docs.text = nil, `"`+strings.Repeat("x", 131072)+`"`
+		docs.set(nil, `"`+strings.Repeat("x", 131072)+`"`)
 		try(`"code":"InternalError","message":"The reply has more than`, `{"timestamp":%d}`)
 		if version == 5 {
-			docs.text = `"` + strings.Repeat("x", 2048) + `"`
+			docs.set(nil, `"`+strings.Repeat("x", 2048)+`"`)
 			try(`"message":"Document does not fit the client's Maximum Packet Size."`, `{"timestamp":%d}`)
 		}
 	})
@@ -326,5 +336,36 @@ func TestCloseAnswersWhatIsInFlight(t *testing.T) {
 		if _, err := late.Read(make([]byte, 1)); err == nil {
 			t.Error("a closed broker took a connection")
 		}
+	})
+}
+
+// Conformance check 17: a reply to a connection that is gone reaches nobody, the
+// same session included.
+func TestReplyToNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		entered, commit := make(chan struct{}), make(chan struct{})
+		e := &fakeEngine{start: func(*jobsvc.StartNextPendingJobExecutionRequest) (*jobsvc.DeviceExecution, error) {
+			close(entered)
+			<-commit
+			return &jobsvc.DeviceExecution{Time: time.Now()}, nil
+		}}
+		b := startBroker(t, e, nil)
+		id := e.certificate("c1", "pump-1")
+		o := connectOptions{id: "pump-1", keep: true, properties: []byte{0x11, 0, 0, 0, 60}}
+		d := newDevice(t, dial(t, b, id), version)
+		d.connect(o)
+		d.subscribe(1, jobs+"#")
+		d.publish(jobs+"start-next", "", 1)
+		<-entered
+		d.conn.Close()
+		go func() {
+			<-time.After(time.Second)
+			close(commit)
+		}()
+		d = newDevice(t, dial(t, b, id), version)
+		if present, code := d.connect(o); !present || code != 0 { // waits for the old one
+			t.Fatalf("present %v, CONNACK %#x", present, code)
+		}
+		d.quiet()
 	})
 }

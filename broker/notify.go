@@ -575,13 +575,8 @@ func (c *client) send(m *message, qos byte) (outcome string) {
 	case o.closed:
 		return "gone"
 	case len(o.inflight) >= o.window || len(o.waiting) > 0:
-		for i, w := range o.waiting {
-			if w.topic == m.topic {
-				o.waiting[i] = m
-				return "superseded"
-			}
-		}
-		o.waiting = append(o.waiting, m)
+		// At the end, so that notify stays before the notify-next of the same commit.
+		o.waiting = append(slices.DeleteFunc(o.waiting, func(w *message) bool { return w.topic == m.topic }), m)
 		return "waiting"
 	}
 	c.writeNumbered(m)

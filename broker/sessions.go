@@ -11,6 +11,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/auth"
@@ -51,8 +52,26 @@ type client struct {
 	suback    []byte
 	watches   []*watch
 	lastDeny  string
+	takeovers takeovers // written before the client ID is claimed
 
 	out outbox
+}
+
+// takeovers counts how often a client ID changed hands within a minute, handed
+// on from each connection to the next.
+type takeovers struct {
+	since time.Time
+	n     int
+}
+
+// follow counts one more. It tells when that makes more than 5 in a minute: two devices
+// that share an ID and a certificate evict each other for ever.
+func (t *takeovers) follow(old takeovers, now time.Time) bool {
+	if *t = old; now.Sub(t.since) > time.Minute {
+		*t = takeovers{since: now}
+	}
+	t.n++
+	return t.n == 6
 }
 
 // refusal is what CONNACK says to a client that is not let in.
@@ -84,6 +103,9 @@ func (b *Broker) serveConn(nc net.Conn, bottom *conn, id Identity) {
 		}
 	}()
 	err := b.mqtt.EstablishConnection("", c)
+	if errors.Is(err, packets.ErrPacketTooLarge) {
+		c.deny("publish", "", "a packet has more than the announced size")
+	}
 	b.log.Debug("connection ended", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", err)
 }
 
@@ -172,6 +194,8 @@ type Sessions struct {
 	mu     sync.Mutex // guards what follows
 	live   map[string]*client
 	stored map[string]*storedSession
+	// storedFor lists the client IDs of stored sessions by thing.
+	storedFor map[string][]string
 	// things and certs list the live connections to look at again when one changes.
 	things map[string][]*client
 	certs  map[string][]*client
@@ -193,12 +217,13 @@ type storedSession struct {
 
 func newSessions(b *Broker) *Sessions {
 	s := &Sessions{
-		b:       b,
-		live:    make(map[string]*client),
-		stored:  make(map[string]*storedSession),
-		things:  make(map[string][]*client),
-		certs:   make(map[string][]*client),
-		recheck: make(map[*client]struct{}),
+		b:         b,
+		live:      make(map[string]*client),
+		stored:    make(map[string]*storedSession),
+		storedFor: make(map[string][]string),
+		things:    make(map[string][]*client),
+		certs:     make(map[string][]*client),
+		recheck:   make(map[*client]struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
 	return s
@@ -221,10 +246,8 @@ func (s *Sessions) ThingDeleted(thingName string) {
 	s.mu.Lock()
 	s.epoch++
 	s.lookAgain(s.things[thingName])
-	for id, st := range s.stored {
-		if st.owner.Bound(thingName) {
-			s.drop(id, st)
-		}
+	for _, id := range slices.Clone(s.storedFor[thingName]) {
+		s.drop(id)
 	}
 	s.mu.Unlock()
 	s.b.notifier.forget(thingName)
@@ -298,8 +321,8 @@ func (s *Sessions) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for id, st := range s.stored {
-		s.drop(id, st)
+	for id := range s.stored {
+		s.drop(id)
 	}
 	s.wake.Broadcast()
 }
@@ -399,10 +422,7 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			s.mu.Unlock()
 			return errOwned
 		default:
-			if st != nil {
-				st.expiry.Stop()
-				delete(s.stored, clientID)
-			}
+			s.unstore(clientID)
 			s.live[clientID] = c
 			c.claimed = true
 			s.mu.Unlock()
@@ -411,6 +431,9 @@ func (s *Sessions) claim(c *client, clientID string) error {
 		s.mu.Unlock()
 
 		s.b.metrics.takeovers.Inc()
+		if c.takeovers.follow(old.takeovers, time.Now()) {
+			s.b.log.Warn("connections with one client ID keep ending each other", "client", clientID, "thing", who.Things[0])
+		}
 		old.end(codeTakenOver, "the client ID connected again")
 		select {
 		case <-old.done:
@@ -469,16 +492,35 @@ func (s *Sessions) left(c *client) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.stored[id] == st {
-			s.drop(id, st)
+			s.drop(id)
 		}
 	})
 	s.stored[id] = st
+	for _, t := range st.owner.Things {
+		s.storedFor[t] = append(s.storedFor[t], id)
+	}
+}
+
+// unstore takes a session off the list of those without a connection, if it is
+// there. mu is held.
+func (s *Sessions) unstore(id string) {
+	st := s.stored[id]
+	if st == nil {
+		return
+	}
+	st.expiry.Stop()
+	delete(s.stored, id)
+	for _, t := range st.owner.Things {
+		if s.storedFor[t] = slices.DeleteFunc(s.storedFor[t], func(o string) bool { return o == id }); len(s.storedFor[t]) == 0 {
+			delete(s.storedFor, t)
+		}
+	}
 }
 
 // drop ends a stored session. mu is held.
-func (s *Sessions) drop(id string, st *storedSession) {
-	st.expiry.Stop()
-	delete(s.stored, id)
+func (s *Sessions) drop(id string) {
+	st := s.stored[id]
+	s.unstore(id)
 	s.forget(st.mqtt)
 }
 

@@ -310,10 +310,48 @@ func TestSessionResume(t *testing.T) {
 		if subs := b.mqtt.Topics.Subscribers(jobs + "notify").Subscriptions; len(subs) != 0 {
 			t.Errorf("subscriptions after expiry: %v", subs)
 		}
-		if len(b.notifier.watches) != 0 || len(b.sessions.stored) != 0 {
-			t.Errorf("left: %v, %v", b.notifier.watches, b.sessions.stored)
+		if len(b.notifier.watches) != 0 || len(b.sessions.stored) != 0 || len(b.sessions.storedFor) != 0 {
+			t.Errorf("left: %v, %v, %v", b.notifier.watches, b.sessions.stored, b.sessions.storedFor)
+		}
+
+		// It ends with its thing.
+		d = newDevice(t, dial(t, b, id), version)
+		d.connect(o)
+		d.subscribe(1, jobs+"notify")
+		d.conn.Close()
+		synctest.Wait()
+		b.Sessions().ThingDeleted("pump-1")
+		d = newDevice(t, dial(t, b, id), version)
+		if present, _ := d.connect(o); present {
+			t.Error("the session of a deleted thing was resumed")
 		}
 	})
+}
+
+// A packet above mochi's limit: it closes the connection without a word.
+func TestHugePacket(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		d := pump(t, startBroker(t, e, nil), e, version)
+		d.write([]byte{0x30, 0xFF, 0xFF, 0xFF, 0x7F})
+		d.closed()
+	})
+}
+
+func TestTakeoversWarn(t *testing.T) {
+	var a takeovers
+	now := time.Now()
+	warned := 0
+	for i := range 20 {
+		var next takeovers
+		if next.follow(a, now.Add(time.Duration(i)*time.Second)) {
+			warned++
+		}
+		a = next
+	}
+	if warned != 1 || a.follow(a, now.Add(2*time.Minute)) {
+		t.Errorf("warned %d times; %+v", warned, a)
+	}
 }
 
 func TestCertificateChanged(t *testing.T) {
