@@ -29,7 +29,9 @@ type fakeEngine struct {
 	mu       sync.Mutex
 	things   []string
 	bindings map[string]*jobsvc.Binding
-	queues   map[string]*jobsvc.ThingQueue // by thing + "/" + namespace
+	// readQueue and readBinding, if any, are called before and after reading.
+	readQueue, readBinding func()
+	queues                 map[string]*jobsvc.ThingQueue // by thing + "/" + namespace
 }
 
 func (e *fakeEngine) GetPendingJobExecutions(_ context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {
@@ -62,6 +64,12 @@ func (e *fakeEngine) UpdateJobExecution(_ context.Context, r *jobsvc.UpdateJobEx
 
 func (e *fakeEngine) ThingQueue(_ context.Context, thing, namespace string) (*jobsvc.ThingQueue, error) {
 	e.mu.Lock()
+	hook := e.readQueue
+	e.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	e.mu.Lock()
 	defer e.mu.Unlock()
 	q := jobsvc.ThingQueue{}
 	if stored := e.queues[thing+"/"+namespace]; stored != nil {
@@ -73,11 +81,17 @@ func (e *fakeEngine) ThingQueue(_ context.Context, thing, namespace string) (*jo
 
 func (e *fakeEngine) Binding(_ context.Context, id string) (*jobsvc.Binding, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	hook := e.readBinding
+	var c *jobsvc.Binding
 	if b := e.bindings[id]; b != nil {
-		c := *b
-		c.Things = slices.Clone(b.Things)
-		return &c, nil
+		c = &jobsvc.Binding{Certificate: b.Certificate, Things: slices.Clone(b.Things)}
+	}
+	e.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	if c != nil {
+		return c, nil
 	}
 	return nil, jobsvc.Errorf(jobsvc.CodeNotFound, "no certificate")
 }

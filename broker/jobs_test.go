@@ -243,14 +243,14 @@ func TestPublishDenied(t *testing.T) {
 			d.connect(connectOptions{id: "pump-1"})
 			d.publish(topic, "{}", 0)
 			d.quiet()
-			d.publish(topic, "{}", 9)
+			d.publish(topic, "{}", 9, append([]byte{0x26}, append(mstr("user"), mstr("property")...)...)...)
 			if version < 5 {
 				d.closed()
 				continue
 			}
 			p := d.next()
-			if p.header != 0x40 || p.body[1] != 9 || p.body[2] != 0x87 {
-				t.Errorf("%s: got %x %x, want PUBACK 0x87", topic, p.header, p.body)
+			if p.header != 0x40 || p.body[1] != 9 || p.body[2] != 0x87 || strings.Contains(string(p.body), "user") {
+				t.Errorf("%s: got %x %x, want PUBACK 0x87 without user properties", topic, p.header, p.body)
 			}
 			d.quiet()
 			d.conn.Close()

@@ -172,6 +172,43 @@ func TestOwnReplyComesFirst(t *testing.T) {
 	})
 }
 
+// A request that begins while a worker reads: what it committed is in the state
+// read, and must not be published before its answer.
+func TestReadDuringRequest(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		b := startBroker(t, e, nil)
+		d := pump(t, b, e, version)
+		d.subscribe(1, jobs+"notify")
+		reading, read, commit := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		e.mu.Lock()
+		e.readQueue = func() {
+			reading <- struct{}{}
+			<-read
+		}
+		e.mu.Unlock()
+		e.update = func(*jobsvc.UpdateJobExecutionRequest) (*jobsvc.UpdateJobExecutionResult, error) {
+			e.set("pump-1", "", state(2, 0))
+			<-commit
+			return &jobsvc.UpdateJobExecutionResult{Time: time.Now()}, nil
+		}
+		e.set("pump-1", "", state(1, 0))
+		b.Notify(hint("pump-1", 1, 0))
+		<-reading
+		d.publish(jobs+"j/update", `{"status":"SUCCEEDED"}`, 0)
+		synctest.Wait()
+		read <- struct{}{} // gives the state of the commit not yet answered
+		d.quiet()
+		close(commit)
+		d.reply(jobs + "j/update/accepted")
+		<-reading
+		read <- struct{}{}
+		if topic, _, _, _ := d.published(); topic != jobs+"notify" {
+			t.Errorf("got %s", topic)
+		}
+	})
+}
+
 // Requests in close succession must not put notifications off for ever, nor may
 // one come before the answer that caused it.
 func TestNotifyAmongManyRequests(t *testing.T) {

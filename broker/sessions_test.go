@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,10 +367,13 @@ func TestCertificateChanged(t *testing.T) {
 		}
 		get("pump-2")
 		d.reply("$aws/things/pump-2/jobs/get/accepted")
+		d.subscribe(1, "$aws/things/pump-2/jobs/notify")
 		e.change("c1", func(b *jobsvc.Binding) { b.Things = []string{"pump-1"} })
 		b.Sessions().CertificateChanged("c1")
 		synctest.Wait()
 		get("pump-2")
+		e.set("pump-2", "", jobsvc.ThingQueue{SetVersion: 1})
+		b.Notify(hint("pump-2", 1, 0)) // the subscription is there, the right is not
 		d.quiet()
 		get("pump-1")
 		d.reply("$aws/things/pump-1/jobs/get/accepted")
@@ -382,6 +386,26 @@ func TestCertificateChanged(t *testing.T) {
 			d.disconnected(0x87)
 		} else {
 			d.closed()
+		}
+	})
+}
+
+// A certificate that changes while its binding is read must not slip through.
+func TestCertificateChangedDuringConnect(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		b := startBroker(t, e, nil)
+		id := e.certificate("c1", "pump-1")
+		var once sync.Once
+		e.readBinding = func() {
+			once.Do(func() {
+				e.change("c1", func(b *jobsvc.Binding) { b.Status = jobsvc.CertificateRevoked })
+				b.Sessions().CertificateChanged("c1")
+			})
+		}
+		d := newDevice(t, dial(t, b, id), version)
+		if _, code := d.connect(connectOptions{id: "pump-1"}); code == 0 {
+			t.Error("let in with a revoked certificate")
 		}
 	})
 }
