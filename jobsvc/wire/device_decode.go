@@ -117,8 +117,7 @@ func (d *decoder) clientToken() ClientToken {
 	return ClientToken{Value: t, Given: true}
 }
 
-// status must be there in every update, and be a word of the service: that it may
-// not be set by a device is for the engine to say, with the state.
+// status must be there in every update. Which words it may be is for the domain to say.
 func (d *decoder) status() jobsvc.JobExecutionStatus {
 	raw := d.members[memberStatus]
 	switch {
@@ -129,11 +128,7 @@ func (d *decoder) status() jobsvc.JobExecutionStatus {
 		d.refuse("status must be a string.")
 		return ""
 	}
-	s := jobsvc.JobExecutionStatus(unquote(raw))
-	if !s.Valid() {
-		d.refuse("status must be one of IN_PROGRESS, SUCCEEDED, FAILED, REJECTED.")
-	}
-	return s
+	return jobsvc.JobExecutionStatus(unquote(raw))
 }
 
 func (d *decoder) statusDetails() map[string]string {
@@ -145,9 +140,6 @@ func (d *decoder) statusDetails() map[string]string {
 	if !ok {
 		d.refuse("statusDetails must be an object whose values are strings.")
 		return nil
-	}
-	if err := jobsvc.ValidateStatusDetails(m); err != nil && d.err == nil {
-		d.err = err
 	}
 	return m
 }
