@@ -13,6 +13,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 	"github.com/thingjobs/thingjobs/jobsvc/store/memkv"
 )
 
@@ -24,8 +25,10 @@ type world struct {
 	*engine.Engine
 	t   *testing.T
 	ctx context.Context
-	db  *memkv.DB
-	now time.Time
+	db  kv.DB
+	// reopen is what a restart of the process does to the store.
+	reopen func(kv.DB) kv.DB
+	now    time.Time
 
 	mu    sync.Mutex
 	hints []engine.Hint // guarded by mu
@@ -58,8 +61,11 @@ func (d *documents) Ready(*jobsvc.Document) error                   { return d.r
 func (d *documents) Fetch(context.Context, string) ([]byte, error)  { return d.fetched, nil }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, ctx: t.Context(), now: time.Date(2026, 3, 10, 10, 0, 0, 0, time.UTC), docs: &documents{}}
-	w.db = memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true})
+	return newWorldOn(t, memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true}), func(db kv.DB) kv.DB { return db.(*memkv.DB).Reopen() })
+}
+
+func newWorldOn(t *testing.T, db kv.DB, reopen func(kv.DB) kv.DB) *world {
+	w := &world{t: t, ctx: t.Context(), now: time.Date(2026, 3, 10, 10, 0, 0, 0, time.UTC), docs: &documents{}, db: db, reopen: reopen}
 	w.open()
 	return w
 }
@@ -89,7 +95,7 @@ func (w *world) advance(d time.Duration) {
 
 // restart is what a kill leaves: the store, nothing else.
 func (w *world) restart() {
-	w.db = w.db.Reopen()
+	w.db = w.reopen(w.db)
 	w.open()
 }
 
@@ -532,6 +538,13 @@ func TestDeleteThing(t *testing.T) {
 	}
 	_, err = w.DescribeJobExecution(w.ctx, "a", "fw", nil)
 	w.code(jobsvc.CodeNotFound, err)
+	one := int64(1)
+	for _, number := range []*int64{nil, &one} {
+		_, err = w.DescribePendingJobExecution(w.ctx, &jobsvc.DescribeJobExecutionRequest{ThingName: "a", JobID: "fw", ExecutionNumber: number})
+		w.code(jobsvc.CodeNotFound, err)
+		_, err = w.UpdateJobExecution(w.ctx, &jobsvc.UpdateJobExecutionRequest{ThingName: "a", JobID: "fw", ExecutionNumber: number, JobExecutionUpdate: jobsvc.JobExecutionUpdate{Status: jobsvc.StatusSucceeded}})
+		w.code(jobsvc.CodeNotFound, err)
+	}
 	r, err := w.ListThingsInThingGroup(w.ctx, &jobsvc.ListThingsInThingGroupRequest{ThingGroupName: "g"})
 	w.must(err)
 	if !slices.Equal(r.Names, []string{"b"}) {

@@ -341,6 +341,13 @@ func (e *Engine) pendingOf(ctx context.Context, q *jobsvc.Queue, r *jobsvc.Descr
 		if ended == nil {
 			return nil, nil, nil, missing
 		}
+		thing, err := e.store.Thing(ctx, r.ThingName)
+		if err != nil {
+			return nil, nil, nil, storeError(err)
+		}
+		if thing == nil || ended.ThingID != thing.ID { // see updatable
+			return nil, nil, nil, missing
+		}
 		return nil, nil, nil, terminal(ended)
 	}
 	if canceled := asSwept(x, job); canceled != x {
@@ -467,15 +474,20 @@ func (e *Engine) updatable(tx *store.Tx, q *jobsvc.Queue, r *jobsvc.UpdateJobExe
 		// A QUEUED execution of a canceled job behaves as canceled, swept or not.
 		return asSwept(x, job), job, nil
 	}
-	if err := mustExist(tx, r.ThingName); err != nil {
+	thing, err := tx.Thing(r.ThingName)
+	if err != nil {
 		return nil, nil, err
+	}
+	if thing == nil {
+		return nil, nil, thingNotFound(r.ThingName)
 	}
 	if r.ExecutionNumber != nil {
 		x, err = tx.Ended(r.ThingName, r.JobID, *r.ExecutionNumber)
 	} else {
 		x, err = tx.LastEnded(r.ThingName, r.JobID)
 	}
-	if err == nil && x == nil {
+	// A thing made again under an old name has not done what the old one did.
+	if err == nil && (x == nil || x.ThingID != thing.ID) {
 		err = executionNotFound(r.ThingName, r.JobID)
 	}
 	return x, job, err

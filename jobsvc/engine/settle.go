@@ -79,11 +79,8 @@ const settleRetry = time.Second
 // then at those that are asked for.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
-		active, _, err := e.store.ListJobs(ctx, store.JobCursor{}, 1<<30, (*jobsvc.Job).Active)
+		err := e.unsettleActive(ctx)
 		if err == nil {
-			for i := range active {
-				e.unsettle(active[i].ID)
-			}
 			break
 		}
 		e.log.Error("look for active jobs", "err", err)
@@ -104,6 +101,15 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// unsettleActive asks for a look at every active job.
+func (e *Engine) unsettleActive(ctx context.Context) error {
+	active, _, err := e.store.ListJobs(ctx, store.JobCursor{}, 1<<30, (*jobsvc.Job).Active)
+	for i := range active {
+		e.unsettle(active[i].ID)
+	}
+	return err
 }
 
 // wait tells whether the time passed before ctx ended.
