@@ -9,8 +9,8 @@ import (
 // Queue holds the pending executions of one Thing, of all namespaces, and what
 // was last said about each namespace's queue.
 //
-// An execution is visible when it is IN_PROGRESS, or QUEUED and its Job lets it
-// run; callers pass that as a function, since jobs are other objects.
+// An execution is visible as far as its Job lets it be; callers pass that as a
+// function, since jobs are other objects.
 type Queue struct {
 	Pending []JobExecution
 	// Notices has one entry for each namespace that ever had an execution.
@@ -55,7 +55,7 @@ func (q *Queue) Head(namespace string, visible Visible) *JobExecution {
 	var head *JobExecution
 	for i := range q.Pending {
 		e := &q.Pending[i]
-		if e.NamespaceID == namespace && (head == nil || queueOrder(e, head) < 0) && (e.Status == StatusInProgress || visible(e)) {
+		if e.NamespaceID == namespace && (head == nil || queueOrder(e, head) < 0) && visible(e) {
 			head = e
 		}
 	}
@@ -66,7 +66,7 @@ func (q *Queue) Head(namespace string, visible Visible) *JobExecution {
 func (q *Queue) List(namespace string, visible Visible) []*JobExecution {
 	var list []*JobExecution
 	for i := range q.Pending {
-		if e := &q.Pending[i]; e.NamespaceID == namespace && (e.Status == StatusInProgress || visible(e)) {
+		if e := &q.Pending[i]; e.NamespaceID == namespace && visible(e) {
 			list = append(list, e)
 		}
 	}
@@ -104,7 +104,7 @@ func (q *Queue) Refresh(namespace string, visible Visible) bool {
 	old := n
 	var set uint64
 	for i := range q.Pending {
-		if e := &q.Pending[i]; e.NamespaceID == namespace && (e.Status == StatusInProgress || visible(e)) {
+		if e := &q.Pending[i]; e.NamespaceID == namespace && visible(e) {
 			set += pairHash(e) // a sum: the order does not matter
 		}
 	}

@@ -709,3 +709,42 @@ func TestCreateJobErrors(t *testing.T) {
 		t.Errorf("document %q, %v", d, err)
 	}
 }
+
+// TestEndedAtOnce: what a cancel with force, or a deletion, takes from a device is out of
+// its queue before the sweep has come by, for whoever looks, and is told once.
+func TestEndedAtOnce(t *testing.T) {
+	for name, end := range map[string]func(w *world) error{
+		"cancel with force": func(w *world) error {
+			_, err := w.CancelJob(w.ctx, &jobsvc.CancelJobRequest{JobID: "fw", Force: true})
+			return err
+		},
+		"deletion": func(w *world) error { return w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw", Force: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.thing("a")
+			w.job("fw", thingARN("a"))
+			w.runTimers()
+			w.start("a")
+			w.job("next", thingARN("a"))
+			w.runTimers()
+			w.told()
+			w.must(end(w))
+			p, err := w.GetPendingJobExecutions(w.ctx, "a")
+			w.must(err)
+			if len(p.InProgress) != 0 || len(p.Queued) != 1 || p.Queued[0].JobID != "next" {
+				t.Fatalf("queue: %+v", p)
+			}
+			if x := w.start("a"); x.JobID != "next" {
+				t.Fatalf("start-next: %+v", x)
+			}
+			if h := w.told(); len(h) != 1 || h[0].SetVersion != 3 || h[0].HeadVersion != 2 {
+				t.Fatalf("hints before the sweep: %+v", h)
+			}
+			w.runTimers()
+			if h := w.told(); len(h) != 0 {
+				t.Fatalf("hints of the sweep: %+v", h)
+			}
+		})
+	}
+}

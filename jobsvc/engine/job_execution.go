@@ -11,9 +11,19 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// visible says whether a QUEUED execution of a job in that state is in its device's
-// queue. A cancel or delete takes effect here at once, before its sweep has come by.
-func visible(j *jobsvc.Job) bool { return j != nil && j.Status == jobsvc.JobInProgress }
+// visible says whether a pending execution of a job in that state is in its device's
+// queue: QUEUED while the job lets it run, IN_PROGRESS until the job is canceled with
+// force or deleted. A cancel or delete takes effect here at once, before its sweep has
+// come by.
+func visible(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
+	switch {
+	case j == nil || j.Status == jobsvc.JobDeletionInProgress:
+		return false
+	case x.Status == jobsvc.StatusInProgress:
+		return j.Status != jobsvc.JobCanceled || !j.ForceCanceled
+	}
+	return j.Status == jobsvc.JobInProgress
+}
 
 // visibleIn asks the jobs as the transaction sees them. failed gets the first error.
 func visibleIn(tx *store.Tx, failed *error) jobsvc.Visible {
@@ -23,7 +33,7 @@ func visibleIn(tx *store.Tx, failed *error) jobsvc.Visible {
 			*failed = cmp.Or(*failed, err)
 			return false
 		}
-		return visible(j)
+		return visible(x, j)
 	}
 }
 
@@ -165,22 +175,13 @@ func (e *Engine) visibleQueue(ctx context.Context, q *jobsvc.Queue, namespace st
 	for i, id := range ids {
 		jobs[id] = read[i]
 	}
-	list = slices.DeleteFunc(list, func(x *jobsvc.JobExecution) bool { return !inQueue(x, jobs[x.JobID]) })
+	list = slices.DeleteFunc(list, func(x *jobsvc.JobExecution) bool { return !visible(x, jobs[x.JobID]) })
 	if document && len(list) > 0 && list[0].JobID != head {
 		if _, doc, err = e.store.JobAndDocument(ctx, list[0].JobID); err != nil {
 			return nil, nil, nil, storeError(err)
 		}
 	}
 	return list, jobs, doc, nil
-}
-
-// inQueue: IN_PROGRESS always, until the job is being deleted; QUEUED while the job
-// lets it run.
-func inQueue(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
-	if x.Status == jobsvc.StatusInProgress {
-		return j != nil && j.Status != jobsvc.JobDeletionInProgress
-	}
-	return visible(j)
 }
 
 // StartNextPendingJobExecution begins the head of a thing's queue and returns it with
@@ -254,7 +255,7 @@ func headIn(tx *store.Tx, q *jobsvc.Queue, namespace string) (*jobsvc.JobExecuti
 		if err != nil {
 			return nil, nil, err
 		}
-		if inQueue(x, j) {
+		if visible(x, j) {
 			return x, j, nil
 		}
 	}
