@@ -748,3 +748,20 @@ func TestEndedAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestFiredEarly: a timer that is not due yet does nothing, and is still there.
+func TestFiredEarly(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a")
+	w.job("fw", thingARN("a"))
+	w.runTimers()
+	_, err := w.StartNextPendingJobExecution(w.ctx, &jobsvc.StartNextPendingJobExecutionRequest{ThingName: "a", StepTimeout: time.Minute})
+	w.must(err)
+	timers, err := w.Timers(w.ctx, 10)
+	w.must(err)
+	w.must(w.Fire(w.ctx, timers[0], w.tick()))
+	w.advance(2 * time.Minute)
+	if d := w.checkCounters("fw"); d.TimedOut != 1 {
+		t.Fatalf("after the deadline: %+v", d)
+	}
+}

@@ -24,8 +24,11 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) { return e.now(ctx)
 
 // Fire does what a due timer is for. What is then left to do has a timer again (the
 // same one, for the next step of a rollout), so firing until no timer is due does
-// everything. Firing a timer twice, or one that is there no more, is harmless.
+// everything. Firing a timer twice, too early, or when it is there no more, is harmless.
 func (e *Engine) Fire(ctx context.Context, t store.Timer, now time.Time) error {
+	if now.Before(t.Due) {
+		return nil
+	}
 	var err error
 	switch t.Kind {
 	case store.TimerRollout:
