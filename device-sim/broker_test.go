@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,10 +95,13 @@ type scripted struct {
 	job      string
 	number   int64
 	status   string
+	version  int64
 	details  map[string]string
 	document func() string // called for each delivery, as URLs are signed each time
 	begun    int           // QUEUED → IN_PROGRESS
 }
+
+func (e *scripted) pending() bool { return e.status == statusQueued || e.status == statusInProgress }
 
 // seen is a request the broker received.
 type seen struct {
@@ -116,6 +120,14 @@ type fault struct {
 	cut    bool              // execute, do not answer, close the connection
 	then   func(*testBroker) // called after the answer, on the connection's goroutine
 	edit   func(*scripted)   // called with the execution it is about before it is executed, mu held
+
+	// How a broker can be wrong.
+	forget bool // accept an update and do not do it
+	skip   bool // leave out a version
+	early  bool // announce before the reply
+	swap   bool // announce notify-next before notify
+	again  bool // announce twice
+	quiet  bool // do not announce
 }
 
 // testBroker is a broker with the device side of jobs, over mutual TLS, which does to requests what
@@ -136,10 +148,17 @@ type testBroker struct {
 
 	mu          sync.Mutex
 	queues      map[string][]*scripted
-	subscribers map[string]*mqtt.Client
+	subscribers map[string]*subscriber // by thing
+	lastID      uint16
 	replies     map[*mqtt.Client]func() // what to do when the PUBACK is out
 	requests    []seen
 	counts      map[string]int
+}
+
+// subscriber is the last client that subscribed as a thing.
+type subscriber struct {
+	*mqtt.Client
+	filters map[string]bool // by suffix
 }
 
 func newTestBroker(t testing.TB) *testBroker {
@@ -149,7 +168,7 @@ func newTestBroker(t testing.TB) *testBroker {
 		dir:         t.TempDir(),
 		goodbyes:    make(chan struct{}, 100),
 		queues:      make(map[string][]*scripted),
-		subscribers: make(map[string]*mqtt.Client),
+		subscribers: make(map[string]*subscriber),
 		replies:     make(map[*mqtt.Client]func()),
 		counts:      make(map[string]int),
 	}
@@ -202,21 +221,85 @@ func (b *testBroker) enroll(n int) []string {
 // create queues a job for a thing and notifies it.
 func (b *testBroker) create(thing, job string, document func() string) {
 	b.mu.Lock()
-	b.queues[thing] = append(b.queues[thing], &scripted{job: job, number: 1, status: "QUEUED", document: document})
-	head := b.head(thing)
-	cl := b.subscribers[thing]
-	payload := b.encode(map[string]any{"timestamp": 1, "execution": b.render(head)})
-	first := head.job == job
+	before := b.told(thing)
+	b.queues[thing] = append(b.queues[thing], &scripted{job: job, number: 1, status: statusQueued, version: 1, document: document})
+	announce := b.announcement(thing, before, fault{})
 	b.mu.Unlock()
-	if cl != nil && first {
-		_ = cl.WritePacket(packets.Packet{ // it may just have gone
+	announce()
+}
+
+// told is what notifications are about.
+type told struct {
+	keys []executionKey
+	head executionKey // zero for none
+}
+
+// told returns the queue of a thing as it is. mu is held.
+func (b *testBroker) told(thing string) (t told) {
+	for _, e := range b.queues[thing] {
+		if e.pending() {
+			t.keys = append(t.keys, executionKey{e.job, e.number})
+		}
+	}
+	if e := b.head(thing); e != nil {
+		t.head = executionKey{e.job, e.number}
+	}
+	return t
+}
+
+// announcement makes the notifications about a change; the result sends them. mu is held.
+func (b *testBroker) announcement(thing string, before told, f fault) (send func()) {
+	sub, now := b.subscribers[thing], b.told(thing)
+	if sub == nil || f.quiet {
+		return func() {}
+	}
+	var all []packets.Packet
+	add := func(suffix string, payload map[string]any) {
+		payload["timestamp"] = 1
+		if !sub.filters[suffix] {
+			return
+		}
+		b.lastID++
+		all = append(all, packets.Packet{
 			FixedHeader:     packets.FixedHeader{Type: packets.Publish, Qos: 1},
-			ProtocolVersion: 5,
-			PacketID:        0x8001,
-			TopicName:       topicsOf(thing).notifyNext(),
-			Payload:         payload,
+			ProtocolVersion: sub.Properties.ProtocolVersion,
+			PacketID:        b.lastID | 0x8000,
+			TopicName:       topicsOf(thing).prefix + suffix,
+			Payload:         b.encode(payload),
 		})
 	}
+	if !sameSet(before.keys, now.keys) {
+		add(notifyList, map[string]any{"jobs": b.list(thing)})
+	}
+	if before.head != now.head {
+		next := map[string]any{}
+		if e := b.head(thing); e != nil {
+			next["execution"] = b.render(e)
+		}
+		add(notifyNext, next)
+	}
+	if f.swap {
+		slices.Reverse(all)
+	}
+	if f.again {
+		all = append(all, all...)
+	}
+	return func() {
+		for _, p := range all {
+			_ = sub.WritePacket(p) // it may just have gone
+		}
+	}
+}
+
+// list renders the queue by status. mu is held.
+func (b *testBroker) list(thing string) map[string][]any {
+	out := make(map[string][]any)
+	for _, e := range b.queues[thing] {
+		if e.pending() {
+			out[e.status] = append(out[e.status], map[string]any{"jobId": e.job, "executionNumber": e.number, "versionNumber": e.version})
+		}
+	}
+	return out
 }
 
 // execution returns what became of a job.
@@ -259,7 +342,7 @@ func (b *testBroker) wantGoodbyes(n int) {
 
 func (b *testBroker) cut(thing string) {
 	b.mu.Lock()
-	cl := b.subscribers[thing]
+	cl := b.subscribers[thing].Client
 	b.mu.Unlock()
 	cl.Stop(io.ErrClosedPipe)
 }
@@ -288,7 +371,11 @@ func (b *testBroker) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 func (b *testBroker) OnSubscribed(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.subscribers[strings.Split(pk.Filters[0].Filter, "/")[2]] = cl
+	sub := &subscriber{cl, make(map[string]bool)}
+	for _, f := range pk.Filters {
+		sub.filters[suffixOf(f.Filter)] = true
+	}
+	b.subscribers[strings.Split(pk.Filters[0].Filter, "/")[2]] = sub
 }
 
 func (b *testBroker) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
@@ -305,7 +392,7 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	if len(parts) == 6 {
 		s.job = parts[4]
 	}
-	if err := json.Unmarshal(pk.Payload, &s.request); err != nil {
+	if err := json.Unmarshal(pk.Payload, &s.request); err != nil && b.fault == nil {
 		b.t.Errorf("request on %s: %v", pk.TopicName, err)
 	}
 	b.mu.Lock()
@@ -323,16 +410,18 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.find(s.thing, s.job); e != nil && f.edit != nil {
+	before := b.told(s.thing)
+	e := b.find(s.thing, s.job)
+	if e != nil && f.edit != nil {
 		f.edit(e)
 	}
 	topic, answer := pk.TopicName+"/accepted", map[string]any(nil)
 	if f.reject == "" {
-		answer = b.do(s)
+		answer = b.do(s, f)
 	} else {
 		answer = map[string]any{"code": f.reject, "message": "as the test wants it"}
 		if f.state != "" {
-			answer["executionState"] = map[string]any{"status": f.state}
+			answer["executionState"] = map[string]any{"status": f.state, "versionNumber": e.version + 1}
 		}
 	}
 	if answer["code"] != nil {
@@ -340,13 +429,17 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	}
 	answer["clientToken"], answer["timestamp"] = s.ClientToken, 1
 	empty := s.op == "start-next" && answer["execution"] == nil && answer["code"] == nil
+	announce := b.announcement(s.thing, before, f)
 	reply := packets.Packet{
 		FixedHeader:     packets.FixedHeader{Type: packets.Publish},
-		ProtocolVersion: 5,
+		ProtocolVersion: cl.Properties.ProtocolVersion,
 		TopicName:       topic,
 		Payload:         b.encode(answer),
 	}
 	b.replies[cl] = func() {
+		if f.early {
+			announce()
+		}
 		switch {
 		case f.cut:
 			cl.Stop(io.ErrClosedPipe)
@@ -355,6 +448,9 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 			if f.twice {
 				_ = cl.WritePacket(reply)
 			}
+		}
+		if !f.early {
+			announce()
 		}
 		if f.then != nil {
 			f.then(b)
@@ -377,35 +473,54 @@ func (b *testBroker) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 }
 
 // do executes a request. mu is held.
-func (b *testBroker) do(s seen) map[string]any {
+func (b *testBroker) do(s seen, f fault) map[string]any {
 	e := b.find(s.thing, s.job)
-	switch s.op {
-	case "start-next":
+	switch {
+	case s.op == "start-next":
 		e = b.head(s.thing)
 		if e == nil {
 			return map[string]any{}
 		}
-		if e.status == "QUEUED" {
-			e.status, e.begun = statusInProgress, e.begun+1
+		if e.status == statusQueued {
+			e.status, e.begun, e.version = statusInProgress, e.begun+1, e.version+1
 		}
 		return map[string]any{"execution": b.render(e)}
-	case "get":
-		if e == nil || s.ExecutionNumber != e.number {
-			return map[string]any{"code": "ResourceNotFound", "message": "no such execution"}
+	case s.op == "get" && s.job == "":
+		list := b.list(s.thing)
+		return map[string]any{"inProgressJobs": list[statusInProgress], "queuedJobs": list[statusQueued]}
+	case s.op == "get" && s.job == nextJob:
+		if e = b.head(s.thing); e == nil {
+			return map[string]any{}
 		}
 		return map[string]any{"execution": b.render(e)}
-	case "update":
-		if e == nil || s.ExecutionNumber != e.number {
-			return map[string]any{"code": "ResourceNotFound", "message": "no such execution"}
+	case e == nil || s.ExecutionNumber != e.number:
+		return map[string]any{"code": codeResourceNotFound, "message": "no such execution"}
+	case s.op == "get":
+		return map[string]any{"execution": b.render(e)}
+	case s.op == "update":
+		if s.ExpectedVersion != 0 && s.ExpectedVersion != e.version {
+			return map[string]any{"code": codeVersionMismatch, "message": "version", "executionState": e.state()}
 		}
-		if e.status != "QUEUED" && e.status != statusInProgress {
-			return map[string]any{"code": "InvalidStateTransition", "message": "terminal",
-				"executionState": map[string]any{"status": e.status, "versionNumber": 3}}
+		if !e.pending() {
+			return map[string]any{"code": codeInvalidStateTransition, "message": "terminal", "executionState": e.state()}
 		}
-		e.status, e.details = s.Status, s.StatusDetails
-		return map[string]any{}
+		if f.forget {
+			return map[string]any{"executionState": e.state()}
+		}
+		if e.status == statusQueued && s.Status == statusInProgress {
+			e.begun++
+		}
+		e.status, e.details, e.version = s.Status, s.StatusDetails, e.version+1
+		if f.skip {
+			e.version++
+		}
+		return map[string]any{"executionState": e.state()}
 	}
-	return map[string]any{"code": "InvalidTopic", "message": s.op}
+	return map[string]any{"code": codeInvalidTopic, "message": s.op}
+}
+
+func (e *scripted) state() map[string]any {
+	return map[string]any{"status": e.status, "versionNumber": e.version}
 }
 
 func (b *testBroker) find(thing, job string) *scripted {
@@ -418,7 +533,7 @@ func (b *testBroker) find(thing, job string) *scripted {
 }
 
 func (b *testBroker) head(thing string) *scripted {
-	for _, want := range []string{statusInProgress, "QUEUED"} {
+	for _, want := range []string{statusInProgress, statusQueued} {
 		for _, e := range b.queues[thing] {
 			if e.status == want {
 				return e
@@ -429,7 +544,7 @@ func (b *testBroker) head(thing string) *scripted {
 }
 
 func (b *testBroker) render(e *scripted) map[string]any {
-	return map[string]any{"jobId": e.job, "status": e.status, "versionNumber": 2, "executionNumber": e.number,
+	return map[string]any{"jobId": e.job, "status": e.status, "versionNumber": e.version, "executionNumber": e.number,
 		"jobDocument": json.RawMessage(e.document())}
 }
 
@@ -441,4 +556,15 @@ func (b *testBroker) encode(v any) []byte {
 		b.t.Errorf("encode: %v", err)
 	}
 	return bytes.TrimSpace(buf.Bytes())
+}
+
+// say sends a thing a message of the test's own. mu is held.
+func (b *testBroker) say(thing, suffix, payload string) {
+	sub := b.subscribers[thing]
+	_ = sub.WritePacket(packets.Packet{
+		FixedHeader:     packets.FixedHeader{Type: packets.Publish},
+		ProtocolVersion: sub.Properties.ProtocolVersion,
+		TopicName:       topicsOf(thing).prefix + suffix,
+		Payload:         []byte(payload),
+	})
 }

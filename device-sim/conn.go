@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -17,7 +18,8 @@ const writeTimeout = 20 * time.Second
 // when it cannot, because a packet cut short leaves nothing to go on with.
 type conn struct {
 	net.Conn
-	in *bufio.Reader
+	in   *bufio.Reader
+	slow bool
 
 	mu  sync.Mutex // held from Lock to Unlock, guards out
 	out *bufio.Writer
@@ -25,11 +27,34 @@ type conn struct {
 
 var _ sync.Locker = (*conn)(nil)
 
-func newConn(c net.Conn) *conn {
-	return &conn{Conn: c, in: bufio.NewReaderSize(c, 2048), out: bufio.NewWriterSize(c, 1024)}
+// A slow reader takes a few bytes at a time and rests after them, so that what the broker sends has
+// to wait on the way. The figures make some 3 KB a second.
+const (
+	slowBytes = 64
+	slowPause = 20 * time.Millisecond
+)
+
+func newConn(c net.Conn, slow bool) *conn {
+	return &conn{Conn: c, slow: slow, in: bufio.NewReaderSize(c, 2048), out: bufio.NewWriterSize(c, 1024)}
 }
 
-func (c *conn) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c *conn) Read(p []byte) (int, error) {
+	if c.slow && len(p) > 1 { // the header of a packet is read byte by byte, which is slow enough
+		time.Sleep(slowPause)
+		p = p[:min(len(p), slowBytes)]
+	}
+	return c.in.Read(p)
+}
+
+// abort ends the connection without TLS saying so, as if the power had gone.
+func (c *conn) abort() {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		_ = t.NetConn().Close() // the reader reports it
+		return
+	}
+	_ = c.Close()
+}
+
 func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
 
 func (c *conn) Lock() {

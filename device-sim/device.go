@@ -16,19 +16,20 @@ var (
 
 // device is one simulated device.
 type device struct {
-	id          identity
-	topics      topics
-	rec         *recorder
-	link        *link
-	downloads   *downloader
-	keys        artefactKeys
-	keep        string // where artefacts are kept; empty for nowhere
-	seed        int64
-	odds        odds
-	install     time.Duration // mean simulated installation time
+	id        identity
+	topics    topics
+	rec       *recorder
+	link      *link
+	downloads *downloader
+	keys      artefactKeys
+	keep      string // where artefacts are kept; empty for nowhere
+	seed      int64
+	conduct
+	nature      nature
 	delay       time.Duration // before the first connection
-	untilJobs   int           // executions to finish; 0 for no limit
 	reportEvery time.Duration
+	do          func(context.Context, *job) (finding, error) // the work on an execution
+	grace       time.Duration                                // how long a notification may be overdue at the end
 
 	reported time.Time // last progress report; belongs to the goroutine of the running job
 
@@ -36,6 +37,8 @@ type device struct {
 	running   *job
 	over      chan outcome // capacity 1: how running ended
 	reports   map[executionKey]string
+	silent    map[executionKey]bool // never to be answered
+	crashed   map[executionKey]bool // once
 	finished  int
 	connected bool
 	faults    []string
@@ -52,19 +55,22 @@ func (d *device) run(ctx context.Context, stop <-chan struct{}) error {
 	defer cancel(nil)
 	d.over = make(chan outcome, 1)
 	d.reports = make(map[executionKey]string)
+	d.silent = make(map[executionKey]bool)
+	d.crashed = make(map[executionKey]bool)
 	d.link.fail = cancel
 
 	err := d.idle(ctx, stop, d.delay)
 	if err == nil {
-		if err = d.link.open(ctx); err != nil {
-			return err
-		}
+		d.link.open(ctx)
 		err = d.loop(ctx, stop)
 		if d.running != nil {
 			d.running.cancel(err)
 			if d.end(<-d.over) == nil { // it may have ended well in the meantime
 				d.running = nil
 			}
+		}
+		if err == nil {
+			d.audit(ctx)
 		}
 		d.link.close()
 	}
@@ -95,8 +101,10 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 	)
 	retry.Stop()
 	defer retry.Stop()
+	flap, flapAgain, flapStop := d.flaps()
+	defer flapStop()
 	for {
-		if d.running == nil && (stopping || d.enough(0)) {
+		if d.running == nil && (stopping || d.enough(0) || d.untilJobs > 0 && len(d.silent) > 0) {
 			return nil
 		}
 		ask := false
@@ -115,6 +123,13 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 			}
 			d.connected = true
 			d.rec.emit(event{Event: evConnected, Thing: d.id.thing})
+			if d.nature.malformed {
+				if err := d.misbehave(ctx); errors.Is(err, errDropped) {
+					continue
+				} else if err != nil {
+					return err
+				}
+			}
 			// On every connection, because a notification may have been missed; but not while the
 			// last report is on its way, which would start an execution that nobody finishes.
 			ask = d.running == nil || d.running.phase.Load() != reporting || !d.enough(1)
@@ -122,9 +137,18 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 			ask = d.running == nil
 		case <-retry.C:
 			ask = d.running == nil
-			repeat = ask
+			repeat = ask && d.style != stylePoll
+		case <-flap:
+			flapAgain()
+			d.link.cut(0)
 		case o := <-d.over:
 			d.running.cancel(nil)
+			if o.crashed {
+				d.crashed[d.running.key()] = true
+				d.running = nil
+				d.link.cut(d.away)
+				continue // coming back reminds it
+			}
 			err := d.end(o)
 			d.running = nil
 			if err != nil {
@@ -141,12 +165,14 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 		}
 		repeat = false
 		start := time.Now()
-		again, err := d.startNext(ctx)
+		again, err := d.ask(ctx)
 		switch {
 		case err != nil:
 			return err
 		case again:
 			retry.Reset(wait.next(time.Since(start)))
+		case d.style == stylePoll:
+			retry.Reset(d.pollEvery)
 		default:
 			wait.n = 0
 		}
@@ -156,28 +182,7 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 // enough reports whether n more executions would be all the device is to finish.
 func (d *device) enough(n int) bool { return d.untilJobs > 0 && d.finished+n >= d.untilJobs }
 
-// startNext asks for the next execution and begins it. again means that there was no usable answer
-// and that the device must ask again later; after a lost connection the next one reminds it.
-func (d *device) startNext(ctx context.Context) (again bool, err error) {
-	rep, err := d.link.request(ctx, opStartNext, d.topics.startNext(), request{ClientToken: newToken()})
-	switch {
-	case errors.Is(err, errDropped):
-		return false, nil
-	case errors.Is(err, errNoReply):
-		d.rec.add(func(r *report) { r.LostReplies++ })
-		return true, nil
-	case err != nil:
-		return false, err
-	case rep.again():
-		d.problem(nil, string(opStartNext), fmt.Errorf("%s: %s", rep.Code, rep.Message))
-		return true, nil
-	case rep.Code != "":
-		return false, fmt.Errorf("start-next was rejected: %s: %s", rep.Code, rep.Message)
-	}
-	return false, d.offered(ctx, rep.Execution)
-}
-
-// offered takes the answer to start-next. The error is a broken promise of the server.
+// offered takes the execution to work on, nil for none. The error is a broken promise of the server.
 func (d *device) offered(ctx context.Context, e *execution) error {
 	if d.running != nil {
 		if e == nil || e.key() != d.running.key() {
@@ -188,17 +193,20 @@ func (d *device) offered(ctx context.Context, e *execution) error {
 		return nil
 	}
 	switch {
-	case e == nil:
+	case e == nil || d.silent[e.key()]:
 		return nil
 	case !jobIDPattern.MatchString(e.JobID) || e.ExecutionNumber < 1 || e.JobDocument == nil:
-		return fmt.Errorf("start-next brought an execution without a jobId, executionNumber or jobDocument: %q/%d", e.JobID, e.ExecutionNumber)
+		return fmt.Errorf("%s brought an execution without a jobId, executionNumber or jobDocument: %q/%d", d.style, e.JobID, e.ExecutionNumber)
 	case e.Status != statusInProgress:
-		return fmt.Errorf("start-next brought %s/%d in the status %q", e.JobID, e.ExecutionNumber, e.Status)
+		return fmt.Errorf("%s brought %s/%d in the status %q", d.style, e.JobID, e.ExecutionNumber, e.Status)
 	case d.reports[e.key()] != "":
-		return fmt.Errorf("start-next brought %s/%d again, after the report %s was accepted", e.JobID, e.ExecutionNumber, d.reports[e.key()])
+		return fmt.Errorf("%s brought %s/%d again, after the report %s was accepted", d.style, e.JobID, e.ExecutionNumber, d.reports[e.key()])
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	j := &job{execution: e, begun: time.Now(), cancel: cancel, decision: decide(d.seed, d.id.thing, e.key(), d.odds, d.install)}
+	j := &job{execution: e, begun: time.Now(), cancel: cancel, decision: decide(d.seed, d.id.thing, e.key(), d.odds, d.conduct.work)}
+	if d.crashed[e.key()] {
+		j.decision.manner = "" // once is enough
+	}
 	d.running = j
 	d.reported = time.Time{}
 	d.rec.emit(d.about(j, event{Event: evStarted, Status: e.Status, Resumed: len(e.StatusDetails) > 0}))
@@ -218,14 +226,30 @@ func (d *device) end(o outcome) error {
 	if o.status == outcomeCanceled {
 		return nil
 	}
-	d.reports[j.key()] = o.status
 	d.finished++
+	if o.status == outcomeSilent {
+		d.silent[j.key()] = true
+		return nil
+	}
+	d.reports[j.key()] = o.status
 	if !o.intended {
 		d.rec.add(func(r *report) { r.Unintended++ })
 		d.faults = append(d.faults, fmt.Sprintf("%s/%d: %s, meant to be %s: %s",
 			j.JobID, j.ExecutionNumber, o.status, j.decision.status, o.reason))
 	}
 	return nil
+}
+
+// audit asks once more what is in the queue, so that the witness can tell whether it was announced.
+func (d *device) audit(ctx context.Context) {
+	if d.link.witness == nil {
+		return
+	}
+	rep, err := d.link.request(ctx, opGet, d.topics.get(nextJob), request{ClientToken: newToken()})
+	if err != nil || rep.Code != "" {
+		return // not connected, or no answer: nothing to compare with
+	}
+	d.link.witness.settle(ctx, rep.Execution, d.grace)
 }
 
 // verdict judges the device at its end; err is what ended it.
@@ -238,7 +262,7 @@ func (d *device) verdict(err error) error {
 		return faults(d.faults)
 	case d.running != nil:
 		return fmt.Errorf("%w in the middle of %s/%d", err, d.running.JobID, d.running.ExecutionNumber)
-	case d.untilJobs > 0 && !d.enough(0):
+	case d.untilJobs > 0 && !d.enough(0) && len(d.silent) == 0:
 		if err == nil {
 			err = errTimeout
 		}

@@ -45,6 +45,7 @@ type outcome struct {
 	status   string // the one the server accepted, or outcomeCanceled
 	reason   string // in words, if there is something to say
 	intended bool   // status is what was drawn
+	crashed  bool   // the device fell over in the middle
 	err      error  // the report was not accepted and will not be
 }
 
@@ -57,8 +58,12 @@ type finding struct {
 
 // execute works on an execution until its end was reported, it was taken away, or ctx ended.
 func (d *device) execute(ctx context.Context, j *job) outcome {
-	f, err := d.work(ctx, j)
+	f, err := d.do(ctx, j)
 	switch {
+	case errors.Is(err, errCrash):
+		return outcome{crashed: true}
+	case errors.Is(err, errSilent):
+		return outcome{status: outcomeSilent, intended: true}
 	case errors.Is(err, errGone):
 		return outcome{status: outcomeCanceled, reason: err.Error(), intended: true}
 	case err != nil:
@@ -67,6 +72,27 @@ func (d *device) execute(ctx context.Context, j *job) outcome {
 		return outcome{status: outcomeCanceled, reason: errGone.Error(), intended: true}
 	}
 	return d.finish(ctx, j, f)
+}
+
+// How an execution ends that is not reported.
+var (
+	errCrash  = errors.New("crashed")
+	errSilent = errors.New("never to be answered")
+)
+
+// simulate is the work of a simulated device, in its manner.
+func (d *device) simulate(ctx context.Context, j *job) (finding, error) {
+	if j.decision.manner == mannerNever {
+		if err := sleep(ctx, j.decision.work); err != nil {
+			return finding{}, err
+		}
+		return finding{}, errSilent
+	}
+	f, err := d.work(ctx, j)
+	if err == nil && j.decision.manner == mannerStale {
+		err = d.stale(ctx, j)
+	}
+	return f, err
 }
 
 // work does what the job asks, as far as the draw lets it, and returns the report to make. The
@@ -92,9 +118,15 @@ func (d *device) work(ctx context.Context, j *job) (finding, error) {
 		if err := d.progress(ctx, j, event{Step: "install"}); err != nil {
 			return finding{}, err
 		}
+		if j.decision.manner == mannerCrash {
+			j.decision.work /= 2 // the other half after it has come back
+		}
 		if err := sleep(ctx, j.decision.work); err != nil {
 			return finding{}, err
 		}
+	}
+	if j.decision.manner == mannerCrash {
+		return finding{}, errCrash
 	}
 	if j.decision.status == statusFailed {
 		return finding{statusFailed, reason("install", "simulated failure"), true}, nil
@@ -136,8 +168,8 @@ func (d *device) download(ctx context.Context, j *job, a *artefact) error {
 // freshArtefact asks for the document again: its URLs are signed anew each time.
 func (d *device) freshArtefact(ctx context.Context, j *job) (*artefact, error) {
 	d.rec.emit(d.about(j, event{Event: evProgress, Step: "fresh-url"}))
-	rep, err := d.insist(ctx, opGet, d.topics.get(j.JobID), func() request {
-		return request{ExecutionNumber: j.ExecutionNumber, ClientToken: newToken()}
+	rep, err := d.insist(ctx, func() message {
+		return message{op: opGet, topic: d.topics.get(j.JobID), request: request{ExecutionNumber: j.ExecutionNumber, ClientToken: newToken()}}
 	})
 	switch {
 	case err != nil:
@@ -168,12 +200,12 @@ func (d *device) progress(ctx context.Context, j *job, e event) error {
 	if e.Percent != nil {
 		details["percent"] = strconv.Itoa(*e.Percent)
 	}
-	rep, err := d.link.request(ctx, opUpdate, d.topics.update(j.JobID), request{
+	rep, err := d.link.exchange(ctx, message{op: opUpdate, topic: d.topics.update(j.JobID), copies: j.decision.copies(), request: request{
 		Status:          statusInProgress,
 		StatusDetails:   details,
 		ExecutionNumber: j.ExecutionNumber,
 		ClientToken:     newToken(),
-	})
+	}})
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -202,7 +234,9 @@ func (d *device) finish(ctx context.Context, j *job, f finding) outcome {
 		ExecutionNumber: j.ExecutionNumber,
 		ClientToken:     newToken(),
 	}
-	rep, err := d.insist(ctx, opUpdate, d.topics.update(j.JobID), func() request { return req })
+	rep, err := d.insist(ctx, func() message {
+		return message{op: opUpdate, topic: d.topics.update(j.JobID), copies: j.decision.copies(), request: req}
+	})
 	switch {
 	case err != nil:
 		return outcome{err: fmt.Errorf("report %s: %w", f.status, err)}
@@ -216,7 +250,7 @@ func (d *device) finish(ctx context.Context, j *job, f finding) outcome {
 
 // insist sends a request until it is answered with something final. Each repetition waits longer
 // than the one before; after a lost connection it only waits for the next.
-func (d *device) insist(ctx context.Context, op operation, topic string, next func() request) (*reply, error) {
+func (d *device) insist(ctx context.Context, next func() message) (*reply, error) {
 	wait := backoff{base: d.link.timeout}
 	for n := 0; ; n++ {
 		if err := d.link.await(ctx); err != nil {
@@ -226,12 +260,13 @@ func (d *device) insist(ctx context.Context, op operation, topic string, next fu
 			d.rec.add(func(r *report) { r.Repeats++ })
 		}
 		start := time.Now()
-		rep, err := d.link.request(ctx, op, topic, next())
+		m := next()
+		rep, err := d.link.exchange(ctx, m)
 		switch {
 		case err == nil && !rep.again():
 			return rep, nil
 		case err == nil:
-			d.problem(nil, string(op), fmt.Errorf("%s: %s", rep.Code, rep.Message))
+			d.problem(nil, string(m.op), fmt.Errorf("%s: %s", rep.Code, rep.Message))
 		case errors.Is(err, errDropped):
 			continue
 		case errors.Is(err, errNoReply):

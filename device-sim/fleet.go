@@ -17,18 +17,37 @@ type settings struct {
 	roots          *x509.CertPool // for downloads
 	alpn           string
 	seed           int64
-	odds           odds
-	work           time.Duration
-	startSpread    time.Duration
-	untilJobs      int
 	duration       time.Duration // 0 for no end
 	timeout        time.Duration // 0 for none
 	reportEvery    time.Duration
 	requestTimeout time.Duration
 	reconnectDelay time.Duration
 	maxDownloads   int
+	grace          time.Duration // how long a notification may be overdue at the end
+	sources        *sources
+	verdicts       *verdicts // nil for none
 	lines          io.Writer // event stream; nil for none
 	finished       func()    // called for each execution finished; nil for nobody
+}
+
+// conduct is how the devices of one fleet behave.
+type conduct struct {
+	style       style
+	version     version
+	odds        odds
+	traits      traits
+	work        time.Duration // mean simulated installation time
+	startSpread time.Duration // of the first connections
+	pollEvery   time.Duration
+	flapEvery   time.Duration // mean time between the losses of a flapping link
+	away        time.Duration // how long a device is gone after a crash
+	untilJobs   int           // executions to finish; 0 for no limit
+}
+
+// member is a device of a run.
+type member struct {
+	identity
+	conduct
 }
 
 // handshakes is how many devices connect at a time. More would only make all of them slower, until
@@ -37,7 +56,7 @@ const handshakes = 32
 
 // run runs a fleet to its end. Ending ctx interrupts it: devices disconnect properly and leave what
 // they were at. The error says that the event stream could not be written.
-func run(ctx context.Context, ids []identity, s settings) (report, error) {
+func run(ctx context.Context, members []member, s settings) (report, error) {
 	started := time.Now()
 	rec := newRecorder(s.lines, s.finished)
 	transport := &http.Transport{
@@ -76,11 +95,11 @@ func run(ctx context.Context, ids []identity, s settings) (report, error) {
 
 	var devices sync.WaitGroup
 	dialing := make(chan struct{}, handshakes)
-	for _, id := range ids {
-		d := newDevice(id, s, rec, downloads, dialing)
+	for _, m := range members {
+		d := newDevice(m, s, rec, downloads, dialing)
 		devices.Go(func() {
 			err := d.run(ctx, stop)
-			e := event{Event: evEnded, Thing: id.thing, OK: new(bool)}
+			e := event{Event: evEnded, Thing: m.thing, OK: new(bool)}
 			if *e.OK = err == nil; err != nil {
 				e.Reason = err.Error()
 			}
@@ -88,10 +107,11 @@ func run(ctx context.Context, ids []identity, s settings) (report, error) {
 		})
 	}
 	devices.Wait()
-	return rec.close(started, s.seed)
+	return rec.close(started, s)
 }
 
-func newDevice(id identity, s settings, rec *recorder, downloads *downloader, dialing chan struct{}) *device {
+func newDevice(m member, s settings, rec *recorder, downloads *downloader, dialing chan struct{}) *device {
+	id := m.identity
 	t := topicsOf(id.thing)
 	config := &tls.Config{
 		Certificates: []tls.Certificate{id.cert},
@@ -105,7 +125,12 @@ func newDevice(id identity, s settings, rec *recorder, downloads *downloader, di
 	case id.port == 443 || id.port == 8443: // shared with HTTP: the name tells them apart
 		config.NextProtos = []string{"x-amzn-mqtt-ca"}
 	}
-	return &device{
+	n := natureOf(s.seed, id.thing, m.traits)
+	var w *witness
+	if s.verdicts != nil {
+		w = newWitness(id.thing, s.verdicts)
+	}
+	d := &device{
 		id:     id,
 		topics: t,
 		rec:    rec,
@@ -117,15 +142,23 @@ func newDevice(id identity, s settings, rec *recorder, downloads *downloader, di
 			timeout:   s.requestTimeout,
 			reconnect: s.reconnectDelay,
 			dialing:   dialing,
+			version:   m.version,
+			filters:   m.style.filters(w != nil),
+			wake:      m.style.wake(),
+			sources:   s.sources,
+			slow:      n.slow,
+			witness:   w,
 		},
 		downloads:   downloads,
 		keys:        s.keys,
 		keep:        s.keep,
 		seed:        s.seed,
-		odds:        s.odds,
-		install:     s.work,
-		delay:       startDelay(s.seed, id.thing, s.startSpread),
-		untilJobs:   s.untilJobs,
+		conduct:     m.conduct,
+		nature:      n,
+		delay:       startDelay(s.seed, id.thing, m.startSpread),
 		reportEvery: s.reportEvery,
+		grace:       s.grace,
 	}
+	d.do = d.simulate
+	return d
 }

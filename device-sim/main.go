@@ -18,7 +18,13 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // a device did not end as it should
 	exitUsage   = 2 // nothing was started
+	exitVerdict = 3 // the devices ended as they should, but a verdict failed
 )
+
+// cli is the command line.
+type cli struct {
+	Fleet options `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -33,45 +39,63 @@ func main() {
 // command runs device-sim with its arguments until the fleet has ended or ctx has, and returns the
 // exit status.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	usage := func(err error) int {
-		fmt.Fprintf(stderr, "device-sim: %v\n", err)
-		return exitUsage
-	}
-	var o options
+	var c cli
 	helped := false
-	parser, err := kong.New(&o,
+	parser, err := kong.New(&c,
 		kong.Name("device-sim"),
-		kong.Description("Simulated devices for an AWS-IoT-Jobs-compatible broker."),
+		kong.Description("Simulated devices for an AWS-IoT-Jobs-compatible broker. Without a command it is device-sim fleet."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }))
 	if err != nil {
-		return usage(err)
+		return usage(stderr, err)
 	}
-	_, err = parser.Parse(args)
+	parsed, err := parser.Parse(args)
 	if helped {
 		return exitOK
 	}
 	if err != nil {
-		return usage(fmt.Errorf("%w (see --help)", err))
+		return usage(stderr, fmt.Errorf("%w (see --help)", err))
 	}
+	switch parsed.Command() {
+	default:
+		return c.Fleet.run(ctx, stdout, stderr)
+	}
+}
+
+// usage tells why nothing was started.
+func usage(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "device-sim: %v\n", err)
+	return exitUsage
+}
+
+// run runs the fleet that the options describe.
+func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	s, err := o.settings()
 	if err != nil {
-		return usage(err)
+		return usage(stderr, err)
 	}
 	ids, err := o.folders().load()
 	if err != nil {
-		return usage(err)
+		return usage(stderr, err)
 	}
-	if err := checkFileLimit(len(ids), min(s.maxDownloads, len(ids)), s.keep != ""); err != nil {
-		return usage(err)
+	members := make([]member, len(ids))
+	for i, id := range ids {
+		members[i] = member{id, o.conduct()}
+	}
+	if err := s.checkLimits(members); err != nil {
+		return usage(stderr, err)
 	}
 
-	bar := newBar(stderr, len(ids)*s.untilJobs, !o.JSON)
+	jobs := 0
+	for _, m := range members {
+		jobs += m.untilJobs
+	}
+	bar := newBar(stderr, jobs, !o.JSON)
 	s.finished = bar.add
 	if o.JSON {
 		s.lines = stdout
 	}
-	rep, err := run(ctx, ids, s)
+	rep, err := run(ctx, members, s)
 	bar.close()
 	if !o.JSON {
 		err = errors.Join(err, rep.summary(stdout))
@@ -80,8 +104,16 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "device-sim: output: %v\n", err)
 		return exitFailure
 	}
-	if rep.NotOK > 0 {
+	return rep.exit()
+}
+
+// exit is the exit status that a report deserves.
+func (r report) exit() int {
+	switch {
+	case r.NotOK > 0:
 		return exitFailure
+	case r.broken():
+		return exitVerdict
 	}
 	return exitOK
 }

@@ -149,14 +149,15 @@ func (r *recorder) observe(name string, d time.Duration) {
 
 // close ends the event stream with the report and returns it. The error is the first one met in
 // writing the stream.
-func (r *recorder) close(started time.Time, seed int64) (report, error) {
+func (r *recorder) close(started time.Time, s settings) (report, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 	rep := r.report
 	rep.Time = r.now().UTC()
 	rep.Seconds = rep.Time.Sub(started).Seconds()
-	rep.Seed = seed
+	rep.Seed = s.seed
+	rep.Verdicts = s.verdicts.list()
 	if rep.Failures == nil {
 		rep.Failures = []failure{} // an empty list, not null
 	}

@@ -38,6 +38,12 @@ type report struct {
 	Errors        int                  `json:"errors"`            // error events
 	Latency       map[string]quantiles `json:"latencyMs"`
 	Failures      []failure            `json:"failures"`
+	Verdicts      []verdict            `json:"verdicts,omitempty"`
+}
+
+// broken reports whether a verdict failed.
+func (r report) broken() bool {
+	return slices.ContainsFunc(r.Verdicts, func(v verdict) bool { return v.Failed > 0 })
 }
 
 // quantiles of a latency, in milliseconds.
@@ -87,6 +93,15 @@ func (r report) summary(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t\n", name, q.Count, q.P50, q.P99, q.Max)
 	}
 	_ = t.Flush() // into memory
+	if len(r.Verdicts) > 0 {
+		b.WriteString("\n")
+	}
+	for _, v := range r.Verdicts {
+		fmt.Fprintln(&b, v)
+		for _, e := range v.Examples {
+			fmt.Fprintf(&b, "    %s\n", e)
+		}
+	}
 	if len(r.Failures) > 0 {
 		b.WriteString("\n")
 	}

@@ -127,7 +127,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	var out, errs bytes.Buffer
-	if got := command(t.Context(), []string{"--help"}, &out, &errs); got != exitOK || !strings.Contains(out.String(), "--until-jobs") {
+	if got := command(t.Context(), []string{"fleet", "--help"}, &out, &errs); got != exitOK || !strings.Contains(out.String(), "--until-jobs") {
 		t.Errorf("--help: %d, %q", got, out.String())
 	}
 }
