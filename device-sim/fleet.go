@@ -25,9 +25,10 @@ type settings struct {
 	maxDownloads   int
 	grace          time.Duration // how long a notification may be overdue at the end
 	sources        *sources
-	verdicts       *verdicts // nil for none
-	lines          io.Writer // event stream; nil for none
-	finished       func()    // called for each execution finished; nil for nobody
+	verdicts       *verdicts     // nil for none
+	counters       *controlPlane // to compare with at the end; nil for no comparison
+	lines          io.Writer     // event stream; nil for none
+	finished       func()        // called for each execution finished; nil for nobody
 }
 
 // conduct is how the devices of one fleet behave.
@@ -93,10 +94,14 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 		defer t.Stop()
 	}
 
-	var devices sync.WaitGroup
+	var (
+		devices   sync.WaitGroup
+		witnesses []*witness
+	)
 	dialing := make(chan struct{}, handshakes)
 	for _, m := range members {
 		d := newDevice(m, s, rec, downloads, dialing)
+		witnesses = append(witnesses, d.link.witness)
 		devices.Go(func() {
 			err := d.run(ctx, stop)
 			e := event{Event: evEnded, Thing: m.thing, OK: new(bool)}
@@ -107,6 +112,9 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 		})
 	}
 	devices.Wait()
+	if s.counters != nil && ctx.Err() == nil {
+		s.counters.compare(ctx, witnesses, s.verdicts)
+	}
 	return rec.close(started, s)
 }
 

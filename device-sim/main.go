@@ -100,6 +100,9 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if !o.JSON {
 		err = errors.Join(err, rep.summary(stdout))
 	}
+	if o.JUnit != "" {
+		err = errors.Join(err, rep.junit(o.JUnit))
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "device-sim: output: %v\n", err)
 		return exitFailure

@@ -51,6 +51,8 @@ type options struct {
 	MaxDownloads int      `default:"128" help:"Downloads at a time, for the whole fleet."`
 
 	Verdicts bool          `default:"true" negatable:"" help:"Judge what the broker does, as the report and the exit status tell."`
+	Counters bool          `help:"Compare the counters of DescribeJob with what devices reported. Needs AWS_ENDPOINT_URL_IOT and the credentials of an operator, and all targets of the jobs in the fleet."`
+	JUnit    string        `name:"junit" type:"path" placeholder:"FILE" help:"Write the verdicts in JUnit's format."`
 	Grace    time.Duration `default:"2s" help:"How long a notification may be overdue at the end, before it counts as lost."`
 }
 
@@ -131,6 +133,11 @@ func (o *options) settings() (settings, error) {
 	var err error
 	if s.roots, err = downloadRoots(o.CA); err != nil {
 		c = append(c, err)
+	}
+	if o.Counters {
+		c.want(o.Verdicts, "--counters is one of the verdicts")
+		s.counters, err = newControlPlane(os.Getenv, s.roots)
+		c.want(err == nil, "%w", err)
 	}
 	return s, errors.Join(c...)
 }

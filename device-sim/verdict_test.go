@@ -1,6 +1,10 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -124,5 +128,44 @@ func TestStyles(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCounters compares with a control plane that counts right and one that does not.
+func TestCounters(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		answer   string
+		status   int
+		examples string
+	}{
+		{"right", `{"job":{"jobProcessDetails":{"numberOfSucceededThings":2}}}`, exitOK, ""},
+		{"wrong", `{"job":{"jobProcessDetails":{"numberOfSucceededThings":1}}}`, exitVerdict, "the server counts {Succeeded:1"},
+		{"no answer", `{`, exitVerdict, "DescribeJob fw"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/jobs/fw" || !strings.Contains(r.Header.Get("Authorization"), "Credential=operator/") {
+					w.WriteHeader(http.StatusForbidden)
+				}
+				_, _ = w.Write([]byte(test.answer))
+			}))
+			defer server.Close()
+			t.Setenv("AWS_ENDPOINT_URL_IOT", server.URL)
+			t.Setenv("AWS_REGION", "us-east-1")
+			t.Setenv("AWS_ACCESS_KEY_ID", "operator")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+			b := newBench(t, 2, 1000)
+			for _, thing := range b.things {
+				b.create(thing, "fw", b.store.document)
+			}
+			file := filepath.Join(t.TempDir(), "junit.xml")
+			res := b.run(t, "--counters", "--junit", file)
+			res.wantStatus(t, test.status)
+			junit := string(must(os.ReadFile(file)))
+			if test.examples != "" && !strings.Contains(junit, test.examples) || strings.Contains(junit, "<failure") != (test.status != exitOK) {
+				t.Errorf("JUnit: %s", junit)
+			}
+		})
 	}
 }
