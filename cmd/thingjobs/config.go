@@ -44,6 +44,8 @@ type Config struct {
 	LogLevel  string `yaml:"logLevel" name:"log-level" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat string `yaml:"logFormat" name:"log-format" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal."`
 
+	Pprof bool `yaml:"pprof" name:"pprof" help:"Serve profiles at /debug/pprof/ of admin-addr, and /debug/free, which collects garbage and gives memory back. They need no signature."`
+
 	Store   StoreConfig    `yaml:"store" embed:"" prefix:"store-"`
 	Timeout TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
 	Drain   time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
