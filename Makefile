@@ -29,10 +29,12 @@ race: build tools-s3 ## All tests under the race detector
 e2e: build tools-s3 debs ## The end-to-end tests alone, with the real clients
 	$(GO) test -timeout 10m -count=1 ./cmd/thingjobs
 
-lint: tools-lint ## gofmt, go vet, staticcheck
+lint: tools-lint ## gofmt, go vet, staticcheck, generated files fresh
 	@fmt="$$(gofmt -s -l $$(git ls-files '*.go'))"; if [ -n "$$fmt" ]; then echo "gofmt -s would change:"; echo "$$fmt"; exit 1; fi
 	$(GO) vet $(PKGS)
 	$(BIN)/tools/staticcheck $(PKGS)
+	$(GO) generate ./jobsvc/httpapi
+	@git diff --exit-code --stat jobsvc/httpapi/operations.go || { echo "go generate changed it: commit the result"; exit 1; }
 
 vuln: tools-lint ## Known vulnerabilities (needs the vulnerability database)
 	$(BIN)/tools/govulncheck $(PKGS)

@@ -335,20 +335,21 @@ func (d *demo) summary(job string, created time.Time, f *fleet, r *fleetReport) 
 // goOn prints the commands to go on with by hand.
 func (d *demo) goOn() {
 	self := os.Args[0]
-	data := ""
+	data, wait := "", ""
 	if d.Data != "./thingjobs-data" {
 		data = " --data " + shellQuote(d.Data)
 	}
 	d.say("\nGo on by hand:")
 	if !d.terminal {
 		d.say("  %s serve%s &", self, data)
+		wait = " --wait 10s"
 	}
-	d.say(`  eval "$(%[1]s env%[2]s)"
+	d.say(`  eval "$(%[1]s env%[2]s%[4]s)"
   aws iot list-jobs
   %[1]s enroll pump-1%[2]s
   mosquitto_sub -h "$THINGJOBS_MQTT_HOST" -p "$THINGJOBS_MQTT_PORT" --cafile "$THINGJOBS_CA_FILE" -i pump-1 \
     --cert %[3]s/pump-1/device.pem.crt --key %[3]s/pump-1/device.key -V mqttv311 -v -q 1 -t '$aws/things/pump-1/jobs/#' &
   aws iot create-job --job-id hello --document '{"op":"hello"}' \
     --targets "$(aws iot describe-thing --thing-name pump-1 --query thingArn --output text)"
-(An aws CLI older than 2.13, or 1.29, wants --endpoint-url "$AWS_ENDPOINT_URL_IOT" with each command.)`, self, data, d.dir.devices())
+(An aws CLI older than 2.13, or 1.29, wants --endpoint-url "$AWS_ENDPOINT_URL_IOT" with each command.)`, self, data, d.dir.devices(), wait)
 }

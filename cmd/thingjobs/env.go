@@ -1,20 +1,27 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 type envCmd struct {
-	Data string `name:"data" default:"./thingjobs-data" help:"Data directory of the running broker."`
+	Data string        `name:"data" default:"./thingjobs-data" help:"Data directory of the running broker."`
+	Wait time.Duration `name:"wait" default:"0s" help:"How long to wait for a broker that is still starting."`
 }
 
 // Run prints what a shell needs so that unmodified AWS clients in it talk to the broker.
-func (c *envCmd) Run(s streams) error {
+func (c *envCmd) Run(ctx context.Context, s streams) error {
 	vars, err := shellVars(dataDir(c.Data))
+	for deadline := time.Now().Add(c.Wait); err != nil && time.Now().Before(deadline) && ctx.Err() == nil; {
+		time.Sleep(50 * time.Millisecond)
+		vars, err = shellVars(dataDir(c.Data))
+	}
 	if err != nil {
 		return err
 	}
