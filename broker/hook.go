@@ -35,7 +35,7 @@ var provided = func() (set [256]bool) {
 	for _, event := range []byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
 		mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
-		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnWill,
+		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnWill,
 	} {
 		set[event] = true
 	}
@@ -127,9 +127,14 @@ func mayWill(c *client, topic string) error {
 
 // OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
 // another protocol version is not resumed: what it holds does not fit.
-func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
+	c := clientOf(cl)
+	if pk.Connect.Clean {
+		c.inherited = nil
+	}
 	old, ok := h.b.mqtt.Clients.Get(cl.ID)
 	if ok && (old.Properties.ProtocolVersion < 5) != (cl.Properties.ProtocolVersion < 5) {
+		c.inherited = nil
 		h.b.sessions.mu.Lock()
 		h.b.sessions.forget(old)
 		h.b.sessions.mu.Unlock()
@@ -144,14 +149,20 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c.letIn = true
 	h.b.metrics.connections.Inc()
 	who := c.who.Load()
-	for filter, sub := range cl.State.Subscriptions.GetAll() {
-		if !who.MaySubscribe(filter) {
-			h.b.mqtt.Topics.Unsubscribe(filter, cl.ID)
-			cl.State.Subscriptions.Delete(filter)
-			continue
+	for filter, qos := range c.inherited {
+		if who.MaySubscribe(filter) {
+			h.subscribe(c, filter, qos)
 		}
-		h.b.notifier.subscribe(context.Background(), c, filter, sub.Qos)
 	}
+	c.inherited = nil
+}
+
+func (h *hook) subscribe(c *client, filter string, qos byte) {
+	if c.filters == nil {
+		c.filters = make(map[string]byte)
+	}
+	c.filters[filter] = qos
+	h.b.notifier.subscribe(context.Background(), c, filter, qos)
 }
 
 // OnDisconnect: the session ends with the connection if expire.
@@ -267,20 +278,18 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, nil
 }
 
-// OnSubscribe judges the filters. mochi answers by filter, but knows fewer reasons than
-// we do: a filter that is refused is made invalid for it, and OnPacketEncode writes
-// the reason.
+// OnSubscribe judges the filters and keeps those that are granted. mochi is shown
+// none: a filter is made invalid for it, and OnPacketEncode writes our codes.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
-	c.suback = nil
+	c.suback = make([]byte, len(pk.Filters))
 	who := c.who.Load()
-	have := cl.State.Subscriptions.Len()
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
 		var code byte
 		var reason string
-		_, exists := cl.State.Subscriptions.Get(f.Filter)
+		_, exists := c.filters[f.Filter]
 		switch {
 		case !topicFits(rest) || shared && len(f.Filter)-len(rest) > len("$share//")+128:
 			code, reason = codeFilterInvalid, "a filter has at most 256 bytes and 7 slashes"
@@ -290,21 +299,33 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 			code, reason = codeNotAuthorized, "not below a thing of this connection"
 		case i >= h.b.limits.FiltersPerSubscribe:
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
-		case !exists && have >= h.b.limits.Subscriptions:
+		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
 			code, reason = codeQuota, "too many subscriptions on the connection"
+		default:
+			code = min(f.Qos, 1) // QoS 2 is granted as 1
+			h.subscribe(c, f.Filter, code)
 		}
-		if code == 0 {
-			f.Qos = min(f.Qos, 1)
-			if !exists {
-				have++
-			}
-			continue
-		}
-		c.deny("subscribe", clip(f.Filter), reason)
-		if c.suback == nil {
-			c.suback = make([]byte, len(pk.Filters))
+		if reason != "" {
+			c.deny("subscribe", clip(f.Filter), reason)
 		}
 		c.suback[i] = code
+		f.Filter = ""
+	}
+	return pk
+}
+
+// OnUnsubscribe takes the filters away, and hides them from mochi likewise.
+func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := clientOf(cl)
+	c.unsuback = make([]byte, len(pk.Filters))
+	for i := range pk.Filters {
+		f := &pk.Filters[i]
+		if _, ok := c.filters[f.Filter]; ok {
+			delete(c.filters, f.Filter)
+			h.b.notifier.unsubscribe(c, f.Filter)
+		} else {
+			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
+		}
 		f.Filter = ""
 	}
 	return pk
@@ -325,25 +346,6 @@ func validFilter(filter string) bool {
 	return true
 }
 
-// OnSubscribed runs before SUBACK is written.
-func (h *hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
-	c := clientOf(cl)
-	for i, f := range pk.Filters {
-		if codes[i] <= 1 {
-			h.b.notifier.subscribe(context.Background(), c, f.Filter, codes[i])
-		}
-	}
-}
-
-// OnUnsubscribed also comes when mochi drops a whole session, maybe on another
-// goroutine, after its connection is gone.
-func (h *hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
-	c := clientOf(cl)
-	for _, f := range pk.Filters {
-		h.b.notifier.unsubscribe(c, f.Filter)
-	}
-}
-
 // OnWill is the second line: what CONNECT let pass must still be allowed.
 func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	if c := clientOf(cl); c != nil && c.who.Load() != nil && mayWill(c, will.TopicName) == nil {
@@ -361,14 +363,13 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	case packets.Suback:
 		c := clientOf(cl)
 		for i, code := range c.suback {
-			switch {
-			case code == 0:
-			case c.version < 5:
-				pk.ReasonCodes[i] = 0x80
-			default:
-				pk.ReasonCodes[i] = code
+			if code >= 0x80 && c.version < 5 {
+				code = 0x80
 			}
+			pk.ReasonCodes[i] = code
 		}
+	case packets.Unsuback:
+		copy(pk.ReasonCodes, clientOf(cl).unsuback)
 	}
 	return pk
 }

@@ -183,7 +183,7 @@ func TestHookProvides(t *testing.T) {
 			n++
 		}
 	}
-	if n != 13 {
-		t.Errorf("%d events, but the hook has 13 methods for events", n)
+	if n != 12 {
+		t.Errorf("%d events, but the hook has 12 methods for events", n)
 	}
 }

@@ -48,9 +48,16 @@ type client struct {
 	letIn     bool // CONNACK said yes
 	keep      bool // the session outlives the connection
 	topic     jobsTopic
-	allowed   bool // the PUBLISH being processed
-	suback    []byte
+	allowed   bool   // the PUBLISH being processed
+	suback    []byte // codes for SUBACK, by filter
+	unsuback  []byte // codes for UNSUBACK
 	watches   []*watch
+	// filters are the subscriptions with their QoS: mochi has none of them. All that a
+	// device may subscribe to is below its things, and what is published there is ours,
+	// so its tree of topics, which takes 2.4 KB for each, has nothing to do.
+	filters map[string]byte
+	// inherited are those of the session that CONNECT may resume.
+	inherited map[string]byte
 	lastDeny  string
 	takeovers takeovers // written before the client ID is claimed
 
@@ -207,12 +214,12 @@ type Sessions struct {
 	wake *sync.Cond // recheck or closed changed
 }
 
-// storedSession is a session whose connection is gone. mochi keeps its
-// subscriptions in memory.
+// storedSession is a session whose connection is gone.
 type storedSession struct {
-	owner  *auth.Connection
-	mqtt   *mqtt.Client
-	expiry *time.Timer
+	owner   *auth.Connection
+	mqtt    *mqtt.Client
+	filters map[string]byte
+	expiry  *time.Timer
 }
 
 func newSessions(b *Broker) *Sessions {
@@ -422,6 +429,9 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			s.mu.Unlock()
 			return errOwned
 		default:
+			if st != nil {
+				c.inherited = st.filters
+			}
 			s.unstore(clientID)
 			s.live[clientID] = c
 			c.claimed = true
@@ -483,7 +493,7 @@ func (s *Sessions) left(c *client) {
 		s.forget(c.mqtt)
 		return
 	}
-	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt}
+	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt, filters: c.filters}
 	life := s.b.limits.SessionExpiry
 	if c.version >= 5 {
 		life = min(life, time.Duration(c.mqtt.Properties.Props.SessionExpiryInterval)*time.Second)
