@@ -157,6 +157,17 @@ func storeError(err error) error {
 	return err
 }
 
+// failed gives what a client is told of a transaction that failed. When it may have been
+// made all the same, what follows from it is looked for as if it had been: nobody will
+// find it to do again, neither the device nor the scheduler.
+func (e *Engine) failed(err error, jobs ...string) error {
+	if errors.Is(err, kv.ErrUnknown) {
+		poke(e.wake)
+		e.unsettle(jobs...)
+	}
+	return storeError(err)
+}
+
 func notFound(kind, name string) *jobsvc.Error {
 	return jobsvc.Errorf(jobsvc.CodeNotFound, "%s %s does not exist.", kind, name)
 }

@@ -77,7 +77,7 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 		return nil
 	})
 	if err != nil {
-		return nil, storeError(err)
+		return nil, e.failed(err)
 	}
 	poke(e.wake)
 	return job, nil
@@ -316,7 +316,7 @@ func (e *Engine) CancelJob(ctx context.Context, r *jobsvc.CancelJobRequest) (*jo
 		return nil
 	})
 	if err != nil {
-		return nil, storeError(err)
+		return nil, e.failed(err)
 	}
 	poke(e.wake)
 	return job, nil
@@ -376,7 +376,7 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 		return nil
 	})
 	if err != nil {
-		return storeError(err)
+		return e.failed(err)
 	}
 	poke(e.wake)
 	return nil

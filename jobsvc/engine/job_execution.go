@@ -234,7 +234,7 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 		return nil
 	})
 	if err != nil {
-		return nil, storeError(err)
+		return nil, e.failed(err)
 	}
 	e.notify(hintsOf(events))
 	e.wakeFor(res.Execution)
@@ -450,7 +450,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		return e.saveQueue(tx, r.ThingName, q, after.NamespaceID)
 	})
 	if err != nil {
-		return nil, storeError(err)
+		return nil, e.failed(err, r.JobID)
 	}
 	e.notify(hintsOf(events))
 	e.wakeFor(&after)

@@ -224,8 +224,11 @@ func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store
 		j.LastUpdatedAt = now
 		tx.PutJob(j)
 	})
-	if err != nil || ended == nil {
-		return err
+	if err != nil {
+		return e.failed(err, job.ID)
+	}
+	if ended == nil {
+		return nil
 	}
 	e.unsettle(job.ID)
 	return nil

@@ -167,7 +167,7 @@ func (e *Engine) stepTimeout(ctx context.Context, t store.Timer, now time.Time) 
 		})
 	})
 	if err != nil {
-		return err
+		return e.failed(err, t.JobID)
 	}
 	e.notify(hintsOf(events))
 	if ended {

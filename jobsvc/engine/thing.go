@@ -175,7 +175,7 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 		return nil
 	})
 	if err != nil {
-		return storeError(err)
+		return e.failed(err, jobs...)
 	}
 	e.unsettle(jobs...)
 	if e.opts.Sessions != nil {
