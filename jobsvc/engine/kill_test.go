@@ -215,7 +215,7 @@ func runAndKill(t *testing.T, dir string, rng *rand.Rand, acked map[string]ackno
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if alarm == nil {
-			alarm = time.AfterFunc(time.Duration(5+rng.IntN(600))*time.Millisecond, func() { _ = child.Process.Kill() })
+			alarm = time.AfterFunc(time.Duration(5+rng.IntN(150))*time.Millisecond, func() { _ = child.Process.Kill() })
 		}
 		var n string
 		var a acknowledged
