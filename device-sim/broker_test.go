@@ -392,8 +392,15 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	if len(parts) == 6 {
 		s.job = parts[4]
 	}
-	if err := json.Unmarshal(pk.Payload, &s.request); err != nil && b.fault == nil {
-		b.t.Errorf("request on %s: %v", pk.TopicName, err)
+	var wrong string // the code of a request that cannot be read
+	if err := json.Unmarshal(pk.Payload, &s.request); err != nil {
+		wrong = codeInvalidRequest
+		if !bytes.HasPrefix(pk.Payload, []byte("{")) {
+			wrong = codeInvalidJSON
+		}
+	} else if s.op == "update" && !slices.Contains([]string{statusInProgress, statusSucceeded, statusFailed, statusRejected}, s.Status) ||
+		bytes.Contains(pk.Payload, []byte("a key")) || bytes.Contains(pk.Payload, []byte(`InMinutes":0`)) {
+		wrong = codeInvalidRequest
 	}
 	b.mu.Lock()
 	b.counts[s.thing+s.op]++
@@ -416,7 +423,9 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 		f.edit(e)
 	}
 	topic, answer := pk.TopicName+"/accepted", map[string]any(nil)
-	if f.reject == "" {
+	if wrong != "" {
+		answer = map[string]any{"code": wrong, "message": "cannot be read"}
+	} else if f.reject == "" {
 		answer = b.do(s, f)
 	} else {
 		answer = map[string]any{"code": f.reject, "message": "as the test wants it"}
@@ -427,7 +436,10 @@ func (b *testBroker) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Pack
 	if answer["code"] != nil {
 		topic = pk.TopicName + "/rejected"
 	}
-	answer["clientToken"], answer["timestamp"] = s.ClientToken, 1
+	answer["timestamp"] = 1
+	if s.ClientToken != "" {
+		answer["clientToken"] = s.ClientToken
+	}
 	empty := s.op == "start-next" && answer["execution"] == nil && answer["code"] == nil
 	announce := b.announcement(s.thing, before, f)
 	reply := packets.Packet{
@@ -493,6 +505,8 @@ func (b *testBroker) do(s seen, f fault) map[string]any {
 			return map[string]any{}
 		}
 		return map[string]any{"execution": b.render(e)}
+	case s.op != "get" && s.op != "update":
+		return map[string]any{"code": codeInvalidTopic, "message": s.op}
 	case e == nil || s.ExecutionNumber != e.number:
 		return map[string]any{"code": codeResourceNotFound, "message": "no such execution"}
 	case s.op == "get":

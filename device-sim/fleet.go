@@ -25,7 +25,8 @@ type settings struct {
 	maxDownloads   int
 	grace          time.Duration // how long a notification may be overdue at the end
 	sources        *sources
-	verdicts       *verdicts     // nil for none
+	verdicts       *verdicts // nil for none
+	assertions     []assertion
 	counters       *controlPlane // to compare with at the end; nil for no comparison
 	lines          io.Writer     // event stream; nil for none
 	finished       func()        // called for each execution finished; nil for nobody

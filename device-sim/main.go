@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -23,7 +24,8 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Fleet options `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
+	Fleet    options     `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
+	Scenario scenarioCmd `cmd:"" help:"Scenario files."`
 }
 
 func main() {
@@ -56,10 +58,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(stderr, fmt.Errorf("%w (see --help)", err))
 	}
-	switch parsed.Command() {
-	default:
-		return c.Fleet.run(ctx, stdout, stderr)
+	command, _, _ := strings.Cut(parsed.Command(), " ")
+	switch command {
+	case "scenario":
+		return c.Scenario.run(parsed.Command(), stdout, stderr)
 	}
+	return c.Fleet.run(ctx, stdout, stderr)
 }
 
 // usage tells why nothing was started.
@@ -78,9 +82,9 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(stderr, err)
 	}
-	members := make([]member, len(ids))
-	for i, id := range ids {
-		members[i] = member{id, o.conduct()}
+	members, err := o.members(ids, &s)
+	if err != nil {
+		return usage(stderr, err)
 	}
 	if err := s.checkLimits(members); err != nil {
 		return usage(stderr, err)
@@ -108,6 +112,24 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	return rep.exit()
+}
+
+// members gives every device its conduct, and the settings what a scenario says.
+func (o *options) members(ids []identity, s *settings) ([]member, error) {
+	if o.Scenario != "" {
+		sc, err := readScenario(o.Scenario)
+		if err != nil {
+			return nil, err
+		}
+		sc.apply(s)
+		s.assertions = sc.Assertions
+		return sc.members(ids, o.conduct())
+	}
+	members := make([]member, len(ids))
+	for i, id := range ids {
+		members[i] = member{id, o.conduct()}
+	}
+	return members, nil
 }
 
 // exit is the exit status that a report deserves.

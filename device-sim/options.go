@@ -31,6 +31,7 @@ type connecting struct {
 // options is the command line of a fleet.
 type options struct {
 	connecting `embed:""`
+	Scenario   string `type:"path" placeholder:"FILE" help:"Fleets, manners and assertions from a file; see device-sim scenario print."`
 
 	UntilJobs int           `placeholder:"N" help:"Each device ends after N finished executions. Default 1; without limit if --duration is given."`
 	Duration  time.Duration `placeholder:"TIME" help:"End after this time; executions under way are finished first."`

@@ -157,7 +157,6 @@ func (r *recorder) close(started time.Time, s settings) (report, error) {
 	rep.Time = r.now().UTC()
 	rep.Seconds = rep.Time.Sub(started).Seconds()
 	rep.Seed = s.seed
-	rep.Verdicts = s.verdicts.list()
 	if rep.Failures == nil {
 		rep.Failures = []failure{} // an empty list, not null
 	}
@@ -172,8 +171,37 @@ func (r *recorder) close(started time.Time, s settings) (report, error) {
 			Max:   ms(h.Max()),
 		}
 	}
+	rep.Verdicts = s.judged(rep, r.quantile)
 	if r.lines != nil && r.lineErr == nil {
 		r.lineErr = r.lines.Encode(rep)
 	}
 	return rep, r.lineErr
+}
+
+// quantile returns a latency; ok is false if nothing was measured. mu is held.
+func (r *recorder) quantile(name string, rank float64) (d time.Duration, ok bool) {
+	h := r.latency[name]
+	if h == nil {
+		return 0, false
+	}
+	return time.Duration(h.ValueAtQuantile(rank)) * time.Microsecond, true
+}
+
+// judged returns the verdicts of a run, its assertions among them.
+func (s settings) judged(rep report, latency func(string, float64) (time.Duration, bool)) []verdict {
+	if len(s.assertions) == 0 {
+		return s.verdicts.list()
+	}
+	v := s.verdicts
+	if v == nil {
+		v = &verdicts{}
+	}
+	for _, a := range s.assertions {
+		if ok, got := a.holds(rep, latency); ok {
+			v.passed(checkAsserts, 1)
+		} else {
+			v.failed(checkAsserts, "%s: it is %s", a.text, got)
+		}
+	}
+	return v.list()
 }
