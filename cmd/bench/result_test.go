@@ -62,14 +62,14 @@ func TestTurns(t *testing.T) {
 			return reading{value: value * float64(len(order)), cpu: value}, nil
 		}
 	}
-	c, err := turns(t.Context(), 3, measure("product", 2), measure("anchor", 1))
+	got, err := turns(t.Context(), 3, measure("product", 2), measure("anchor", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"product", "anchor", "anchor", "product", "product", "anchor"}; !slices.Equal(order, want) {
 		t.Errorf("order %v, want %v", order, want)
 	}
-	r := c.row("row", "ops/s", "a stone", atLeast(1), reading.val)
+	r := comparison{name: "row", product: got[0], anchor: got[1], goal: atLeast(1)}.row(reading.val)
 	// Product 2·1, 2·4, 2·5; anchor 2, 3, 6.
 	if r.Product != 8 || *r.Anchor != 3 || !*r.Met || r.ProductCPU != 2 || r.AnchorCPU != 1 {
 		t.Errorf("row %+v", r)
@@ -81,7 +81,7 @@ func TestTurns(t *testing.T) {
 
 func TestTurnsFail(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := turns(t.Context(), 2, func(context.Context) (reading, error) { return reading{}, broken }, nil)
+	_, err := turns(t.Context(), 2, func(context.Context) (reading, error) { return reading{}, broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -121,8 +121,8 @@ func TestNumber(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	ok := comparison{product: []reading{{value: 2000, cpu: 10}}, anchor: []reading{{value: 1000, cpu: 30}}}
-	rows := []result{ok.row("updates", "ops/s", "a stone", atLeast(2), reading.val), failedRow("reads", errors.New("no sockets"))}
+	ok := comparison{name: "updates", unit: "ops/s", product: []reading{{value: 2000, cpu: 10}}, anchor: []reading{{value: 1000, cpu: 30}}, goal: atLeast(2)}
+	rows := []result{ok.row(reading.val), failedRow("reads", errors.New("no sockets"))}
 	var b strings.Builder
 	if err := printTable(&b, rows); err != nil {
 		t.Fatal(err)
