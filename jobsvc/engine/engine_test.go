@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -764,4 +765,44 @@ func TestFiredEarly(t *testing.T) {
 	if d := w.checkCounters("fw"); d.TimedOut != 1 {
 		t.Fatalf("after the deadline: %+v", d)
 	}
+}
+
+// TestFullQueue: a device that fills its queue with details keeps nobody else from a
+// rollout.
+func TestFullQueue(t *testing.T) {
+	w := newWorld(t)
+	w.thing("hoarder", "other")
+	w.group("g", "", "hoarder", "other")
+	details := make(map[string]string)
+	for i := range jobsvc.MaxStatusDetails {
+		details[fmt.Sprint(i)] = strings.Repeat("\U0001F525", jobsvc.MaxStatusDetailValue)
+	}
+	refused := 0
+	for i := range 20 {
+		id := fmt.Sprint("j", i)
+		w.job(id, thingARN("hoarder"))
+		w.runTimers()
+		_, err := w.UpdateJobExecution(w.ctx, &jobsvc.UpdateJobExecutionRequest{ThingName: "hoarder", JobID: id, JobExecutionUpdate: jobsvc.JobExecutionUpdate{Status: jobsvc.StatusInProgress, StatusDetails: details}})
+		if err != nil {
+			w.code(jobsvc.CodeInvalidRequest, err)
+			refused++
+		}
+	}
+	if refused == 0 || refused > 16 {
+		t.Errorf("%d of 20 were refused", refused)
+	}
+	_, err := w.StartNextPendingJobExecution(w.ctx, &jobsvc.StartNextPendingJobExecutionRequest{ThingName: "hoarder", StatusDetails: details})
+	w.must(err)
+	w.must(w.update("hoarder", "j19", jobsvc.StatusInProgress)) // without details it goes on
+	w.job("fw", groupARN("g"))
+	w.runTimers()
+	if d := w.checkCounters("fw"); d.Queued != 2 {
+		t.Fatalf("rolled out: %+v", d)
+	}
+	// The end of one makes room.
+	for i := range 5 {
+		w.must(w.update("hoarder", fmt.Sprint("j", i), jobsvc.StatusSucceeded))
+	}
+	_, err = w.UpdateJobExecution(w.ctx, &jobsvc.UpdateJobExecutionRequest{ThingName: "hoarder", JobID: "j19", JobExecutionUpdate: jobsvc.JobExecutionUpdate{Status: jobsvc.StatusInProgress, StatusDetails: details}})
+	w.must(err)
 }

@@ -224,6 +224,11 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 		}
 		before := *x
 		if x.StartNext(r.StatusDetails, r.StepTimeout, timeoutOf(job), now) {
+			if len(r.StatusDetails) > 0 {
+				if err := roomForDetails(q); err != nil {
+					return err
+				}
+			}
 			e.saveChange(tx, &before, x)
 			if err := e.saveQueue(tx, r.ThingName, q, ""); err != nil {
 				return err
@@ -239,6 +244,27 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 	e.notify(hintsOf(events))
 	e.wakeFor(res.Execution)
 	return res, nil
+}
+
+// maxPendingDetails bounds the status details of all pending executions of a thing, in
+// bytes: about half of what a record may hold, so that there is room for what else is in
+// a queue. One execution may have about 42,000.
+const maxPendingDetails = kv.MaxValueBytes / 2
+
+// roomForDetails refuses details that would leave no room in the queue: the thing could
+// then be given no other job, and the rollouts of those it is a target of would wait for
+// it for ever.
+func roomForDetails(q *jobsvc.Queue) error {
+	n := 0
+	for i := range q.Pending {
+		for k, v := range q.Pending[i].StatusDetails {
+			n += len(k) + len(v)
+		}
+	}
+	if n > maxPendingDetails {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The statusDetails of this thing's pending executions may have %d bytes together, not %d.", maxPendingDetails, n)
+	}
+	return nil
 }
 
 func timeoutOf(j *jobsvc.Job) time.Duration {
@@ -436,6 +462,11 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		before := *x
 		if err := x.Update(&r.JobExecutionUpdate, timeoutOf(job), now); err != nil {
 			return err
+		}
+		if len(r.StatusDetails) > 0 && !x.Status.Terminal() {
+			if err := roomForDetails(q); err != nil {
+				return err
+			}
 		}
 		after, moved = *x, before.Status != x.Status
 		res.State = *x.State()
