@@ -22,7 +22,7 @@ import (
 
 var (
 	historySeed = flag.Uint64("history.seed", 0, "run the one random history of this seed")
-	historyMany = flag.Int("history.n", 300, "how many random histories to run")
+	historyMany = flag.Int("history.n", 200, "how many random histories to run")
 )
 
 // TestHistories runs random histories of everything that can happen to jobs and checks,
@@ -37,7 +37,7 @@ func TestHistoriesOnBadger(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes to disk")
 	}
-	histories(t, 4, func(t *testing.T) *world {
+	histories(t, 3, func(t *testing.T) *world {
 		dir := t.TempDir()
 		open := func() kv.DB {
 			db, err := badgerkv.Open(badgerkv.Options{Dir: dir, ScopeOf: store.ScopeOf, NoSync: true, MinFreeBytes: -1, MemTableSize: 16 << 20})

@@ -21,7 +21,7 @@ import (
 const (
 	killDirEnv = "ENGINE_KILL_DIR"
 	killThings = 10_000
-	killKills  = 4
+	killKills  = 3
 )
 
 func TestMain(m *testing.M) {

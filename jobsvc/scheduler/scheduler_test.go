@@ -205,9 +205,9 @@ func TestRollout(t *testing.T) {
 	bubble(t, func(w *world) {
 		stop := w.run(scheduler.Options{})
 		defer stop()
-		things := w.fleet("fw", 2500)
+		things := w.fleet("fw", 1100)
 		w.rolledOut()
-		if d := w.counts("fw"); d.Queued != 2500 || d.ProcessingTargets != nil {
+		if d := w.counts("fw"); d.Queued != 1100 || d.ProcessingTargets != nil {
 			t.Fatalf("rolled out: %+v", d)
 		}
 		for _, n := range things {
@@ -216,7 +216,7 @@ func TestRollout(t *testing.T) {
 			w.must(err)
 		}
 		synctest.Wait()
-		if s, d := w.status("fw"), w.counts("fw"); s != jobsvc.JobCompleted || d.Succeeded != 2500 {
+		if s, d := w.status("fw"), w.counts("fw"); s != jobsvc.JobCompleted || d.Succeeded != 1100 {
 			t.Errorf("at the end %s: %+v", s, d)
 		}
 		w.must(w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw"}))
@@ -319,7 +319,7 @@ func TestGrace(t *testing.T) {
 func TestGraceOfMany(t *testing.T) {
 	bubble(t, func(w *world) {
 		stop := w.run(scheduler.Options{})
-		crowd := w.fleet("fw", 1000)
+		crowd := w.fleet("fw", 400)
 		w.things("later", "new")
 		w.job("other", 0, "later")
 		w.rolledOut()
@@ -340,11 +340,11 @@ func TestGraceOfMany(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		w.timedOut(later)
-		if d := w.counts("fw"); d.TimedOut != 0 || d.InProgress != 1000 {
+		if d := w.counts("fw"); d.TimedOut != 0 || d.InProgress != 400 {
 			t.Errorf("within the grace: %+v", d)
 		}
 		time.Sleep(time.Minute)
-		if d := w.counts("fw"); d.TimedOut != 1000 || w.status("fw") != jobsvc.JobCompleted {
+		if d := w.counts("fw"); d.TimedOut != 400 || w.status("fw") != jobsvc.JobCompleted {
 			t.Errorf("after the grace: %+v", d)
 		}
 	})
@@ -402,7 +402,7 @@ func TestFailure(t *testing.T) {
 func TestFailures(t *testing.T) {
 	bubble(t, func(w *world) {
 		defer w.run(scheduler.Options{})()
-		crowd := w.fleet("fw", 600)
+		crowd := w.fleet("fw", 400)
 		w.things("good")
 		w.job("other", 0, "good")
 		w.rolledOut()
@@ -420,7 +420,7 @@ func TestFailures(t *testing.T) {
 		w.timedOut(good)
 		w.db.set(nil)
 		time.Sleep(2 * time.Minute)
-		if d := w.counts("fw"); d.TimedOut != 600 {
+		if d := w.counts("fw"); d.TimedOut != 400 {
 			t.Errorf("when it works again: %+v", d)
 		}
 	})
@@ -435,22 +435,22 @@ func TestManyJobs(t *testing.T) {
 		stop := w.run(scheduler.Options{})
 		w.rolledOut()
 		x := w.start("a", 5*time.Second)
-		for i := range 4 {
-			w.fleet(fmt.Sprint("big", i), 3000)
-		}
 		stop()
+		for i := range 4 {
+			w.fleet(fmt.Sprint("big", i), 1500)
+		}
 		w.job("last", 0, "b")
 		// Every transaction of a fleet takes its time: the rollouts take a minute or more.
 		w.db.set(func(s kv.Scope) error {
 			if s.Kind == kv.KindThing && len(s.ID) > 3 {
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 			}
 			return nil
 		})
 		w.restart()
 		defer w.run(scheduler.Options{Workers: 2})()
 		time.Sleep(25 * time.Second)
-		if d := w.counts("big3"); d.Queued == 3000 {
+		if d := w.counts("big3"); d.Queued == 1500 {
 			t.Fatal("the rollouts are over already")
 		}
 		w.timedOut(x)
@@ -460,7 +460,7 @@ func TestManyJobs(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		for i := range 4 {
-			if d := w.counts(fmt.Sprint("big", i)); d.Queued != 3000 {
+			if d := w.counts(fmt.Sprint("big", i)); d.Queued != 1500 {
 				t.Errorf("big%d: %+v", i, d)
 			}
 		}
