@@ -168,6 +168,6 @@ func newDevice(m member, s settings, rec *recorder, downloads *downloader, diali
 		reportEvery: s.reportEvery,
 		grace:       s.grace,
 	}
-	d.do = d.simulate
+	d.do, d.link.receive = d.simulate, d.link.onPublish
 	return d
 }

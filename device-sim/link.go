@@ -48,6 +48,7 @@ type link struct {
 	sources *sources // local addresses to connect from; nil for whatever the system takes
 	slow    bool     // reads slowly
 	witness *witness // nil for none
+	receive func(topic string, payload []byte)
 
 	closing  context.CancelFunc
 	finished chan struct{} // closed when serve has ended
@@ -177,7 +178,7 @@ func (l *link) connect(ctx context.Context) (session, error) {
 		return nil, err
 	}
 	wrapped := newConn(c, l.slow)
-	s, err := l.version.open(ctx, hello{clientID: l.id.clientID, conn: wrapped, received: l.onPublish})
+	s, err := l.version.open(ctx, hello{clientID: l.id.clientID, conn: wrapped, received: l.receive})
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ const (
 // cli is the command line.
 type cli struct {
 	Fleet    options     `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
+	Load     loadOptions `cmd:"" help:"Offer progress reports at a rate, and measure how long devices wait for the answers."`
 	Scenario scenarioCmd `cmd:"" help:"Scenario files."`
 }
 
@@ -60,6 +61,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	command, _, _ := strings.Cut(parsed.Command(), " ")
 	switch command {
+	case "load":
+		return c.Load.run(ctx, stdout, stderr)
 	case "scenario":
 		return c.Scenario.run(parsed.Command(), stdout, stderr)
 	}
