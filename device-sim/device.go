@@ -29,6 +29,8 @@ type device struct {
 	delay       time.Duration // before the first connection
 	reportEvery time.Duration
 	do          func(context.Context, *job) (finding, error) // the work on an execution
+	attentive   bool                                         // a notification makes it ask while it is at work, too: it may be canceled
+	stepMinutes int64                                        // step timeout of an execution; 0 for none
 	grace       time.Duration                                // how long a notification may be overdue at the end
 
 	reported time.Time // last progress report; belongs to the goroutine of the running job
@@ -134,7 +136,7 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 			// last report is on its way, which would start an execution that nobody finishes.
 			ask = d.running == nil || d.running.phase.Load() != reporting || !d.enough(1)
 		case <-d.link.notified:
-			ask = d.running == nil
+			ask = d.running == nil || d.attentive && d.running.phase.Load() == working
 		case <-retry.C:
 			ask = d.running == nil
 			repeat = ask && d.style != stylePoll

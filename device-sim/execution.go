@@ -143,7 +143,7 @@ func (d *device) download(ctx context.Context, j *job, a *artefact) error {
 		},
 	}
 	if d.keep != "" {
-		o.file = filepath.Join(d.keep, d.id.thing, fmt.Sprintf("%s-%d", j.JobID, j.ExecutionNumber))
+		o.file = artefactFile(d.keep, d.id.thing, j.execution)
 	}
 	quarters := int64(0)
 	o.progress = func(done, total int64) error {
@@ -163,6 +163,11 @@ func (d *device) download(ctx context.Context, j *job, a *artefact) error {
 		d.rec.emit(d.about(j, event{Event: evDownloaded, Bytes: size, Verified: err == nil}))
 	}
 	return err
+}
+
+// artefactFile is where the artefact of an execution is kept.
+func artefactFile(dir, thing string, e *execution) string {
+	return filepath.Join(dir, thing, fmt.Sprintf("%s-%d", e.JobID, e.ExecutionNumber))
 }
 
 // freshArtefact asks for the document again: its URLs are signed anew each time.

@@ -27,9 +27,12 @@ type settings struct {
 	sources        *sources
 	verdicts       *verdicts // nil for none
 	assertions     []assertion
-	counters       *controlPlane // to compare with at the end; nil for no comparison
-	lines          io.Writer     // event stream; nil for none
-	finished       func()        // called for each execution finished; nil for nobody
+	counters       *controlPlane                                         // to compare with at the end; nil for no comparison
+	stepTimeout    time.Duration                                         // to ask for with the start of an execution; 0 for none
+	events         func(event)                                           // called for each event, one at a time; nil for nobody
+	work           func(context.Context, *device, *job) (finding, error) // instead of a simulation; nil for that
+	lines          io.Writer                                             // event stream; nil for none
+	finished       func()                                                // called for each execution finished; nil for nobody
 }
 
 // conduct is how the devices of one fleet behave.
@@ -61,6 +64,7 @@ const handshakes = 32
 func run(ctx context.Context, members []member, s settings) (report, error) {
 	started := time.Now()
 	rec := newRecorder(s.lines, s.finished)
+	rec.events = s.events
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSClientConfig:       &tls.Config{RootCAs: s.roots},
@@ -169,5 +173,10 @@ func newDevice(m member, s settings, rec *recorder, downloads *downloader, diali
 		grace:       s.grace,
 	}
 	d.do, d.link.receive = d.simulate, d.link.onPublish
+	if s.work != nil {
+		d.do = func(ctx context.Context, j *job) (finding, error) { return s.work(ctx, d, j) }
+		d.attentive = true
+	}
+	d.stepMinutes = int64((s.stepTimeout + time.Minute - 1) / time.Minute)
 	return d
 }

@@ -561,7 +561,9 @@ func TestRefused(t *testing.T) {
 		var wait sync.WaitGroup
 		wait.Go(func() { first = b.run(t) })
 		<-idle
-		second := b.run(t, "--duration", "100ms")
+		ctx, stop := context.WithCancel(t.Context())
+		wait.Go(func() { <-idle; stop() }) // the second is up
+		second := b.runContext(ctx, t, nil, "--duration", "1m")
 		wait.Wait()
 		wantFailure(t, first, "same client ID")
 		second.wantStatus(t, exitOK)

@@ -54,7 +54,7 @@ func (f folders) load() ([]identity, error) {
 		ids  []identity
 		errs []error
 		// A fleet shares one root; parsing it once a device would cost more than the keys do.
-		pools = make(map[string]*x509.CertPool)
+		pools = make(pools)
 		seen  = make(map[string]string) // thing → folder
 	)
 	for _, e := range entries {
@@ -101,7 +101,7 @@ func (f folders) isDir(e os.DirEntry) bool {
 	return err == nil && info.IsDir()
 }
 
-func (f folders) loadOne(name string, pools map[string]*x509.CertPool) (identity, error) {
+func (f folders) loadOne(name string, pools pools) (identity, error) {
 	dir := filepath.Join(f.dir, name)
 	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
@@ -150,6 +150,9 @@ func (f folders) loadOne(name string, pools map[string]*x509.CertPool) (identity
 	}
 	return id, nil
 }
+
+// pools are the roots by the bytes of their file.
+type pools map[string]*x509.CertPool
 
 // pool returns the certificates of a PEM file, the same pool for the same bytes.
 func pool(pools map[string]*x509.CertPool, pem []byte) (*x509.CertPool, error) {

@@ -24,9 +24,10 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Fleet    options     `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
-	Load     loadOptions `cmd:"" help:"Offer progress reports at a rate, and measure how long devices wait for the answers."`
-	Scenario scenarioCmd `cmd:"" help:"Scenario files."`
+	Fleet    options      `cmd:"" default:"withargs" help:"Run a fleet of simulated devices. This is what happens without a command."`
+	Run      agentOptions `cmd:"" help:"Be one real device: handlers in a folder do its jobs."`
+	Load     loadOptions  `cmd:"" help:"Offer progress reports at a rate, and measure how long devices wait for the answers."`
+	Scenario scenarioCmd  `cmd:"" help:"Scenario files."`
 }
 
 func main() {
@@ -61,6 +62,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	command, _, _ := strings.Cut(parsed.Command(), " ")
 	switch command {
+	case "run":
+		return c.Run.run(ctx, stdout, stderr)
 	case "load":
 		return c.Load.run(ctx, stdout, stderr)
 	case "scenario":

@@ -55,6 +55,7 @@ type recorder struct {
 	lineErr  error
 	report   report
 	latency  map[string]*hdrhistogram.Histogram // in microseconds
+	events   func(event)                        // likewise, for each event; nil for nobody
 	finished func()                             // called for each execution over, with mu held
 }
 
@@ -88,6 +89,9 @@ func (r *recorder) emit(e event) {
 		return
 	}
 	r.count(e)
+	if r.events != nil {
+		r.events(e)
+	}
 	if r.lines == nil {
 		return
 	}

@@ -46,7 +46,7 @@ func (d *device) ask(ctx context.Context) (again bool, err error) {
 	var e *execution
 	switch d.style {
 	case styleStartNext:
-		e, err = d.offer(ctx, opStartNext, d.topics.startNext(), request{})
+		e, err = d.offer(ctx, opStartNext, d.topics.startNext(), request{StepTimeout: d.stepMinutes})
 	case styleNotify:
 		e, err = d.choose(ctx)
 	default:
