@@ -38,7 +38,6 @@ const (
 	demoRole   = "arn:aws:iam::123456789012:role/jobs-download"
 	demoBucket = "firmware"
 	demoKey    = "pump/v2.bin"
-	demoGroup  = "demo-pumps"
 )
 
 // Run does what an operator of a small fleet does on the first day: start the broker,
@@ -245,17 +244,19 @@ func (d *demo) mainJob(ctx context.Context, s3 *s3server.Server, sim string) err
 	return d.summary(job, created, fleet, report)
 }
 
-// group makes the thing group with the devices in it and gives its ARN.
+// group makes the thing group with the devices in it and gives its ARN. Its name has their
+// number: a run with fewer devices than the last one has nobody in its job who is not there.
 func (d *demo) group(ctx context.Context, things []string) (string, error) {
+	name := fmt.Sprintf("demo-pumps-%d", len(things))
 	var group struct{ ThingGroupARN string }
-	if err := d.client.call(ctx, "POST", "/thing-groups/"+demoGroup, nil, struct{}{}, &group); err != nil {
+	if err := d.client.call(ctx, "POST", "/thing-groups/"+name, nil, struct{}{}, &group); err != nil {
 		return "", err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(enrollParallel)
 	for _, t := range things {
 		g.Go(func() error {
-			return d.client.call(ctx, "PUT", "/thing-groups/addThingToThingGroup", nil, map[string]string{"thingGroupName": demoGroup, "thingName": t}, nil)
+			return d.client.call(ctx, "PUT", "/thing-groups/addThingToThingGroup", nil, map[string]string{"thingGroupName": name, "thingName": t}, nil)
 		})
 	}
 	return group.ThingGroupARN, g.Wait()
