@@ -311,6 +311,12 @@ func (s *server) stop() {
 	if code := s.exit(); code != 0 {
 		s.t.Errorf("after SIGTERM the broker ended with %d:\n%s", code, tailOf(s.logged(), 40))
 	}
+	s.stopped()
+}
+
+// stopped checks what a broker leaves that was asked to stop.
+func (s *server) stopped() {
+	s.t.Helper()
 	if _, err := os.Stat(s.dir.endpointsFile()); err == nil {
 		s.t.Error("endpoints.json is there although the broker does not run")
 	}
