@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConfigurationsLoad: every example is strict YAML, and valid.
+func TestConfigurationsLoad(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		cfg, err := readConfig(file)
+		if err == nil {
+			err = cfg.Validate()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestUnitFile: what the unit starts is a command line that serve takes.
+func TestUnitFile(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile("../../configs/thingjobs.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(unit), "\nExecStart=/usr/local/bin/thingjobs ")
+	command, _, _ := strings.Cut(rest, "\n")
+	if !ok || !strings.Contains(string(unit), "\nType=notify\n") {
+		t.Fatalf("no Type=notify or no ExecStart in:\n%s", unit)
+	}
+	if fields := strings.Fields(command); fields[0] != "serve" {
+		t.Errorf("it starts %q", fields)
+	}
+	drain := defaultConfig().Drain
+	_, rest, _ = strings.Cut(string(unit), "\nTimeoutStopSec=")
+	stop, _, _ := strings.Cut(rest, "\n")
+	if d, err := time.ParseDuration(stop); err != nil || d <= drain {
+		t.Errorf("TimeoutStopSec=%s (%v) leaves no time to drain for %s", stop, err, drain)
+	}
+}
+
+// TestConfigPrintDefaults: print shows what a broker without configuration does.
+func TestConfigPrintDefaults(t *testing.T) {
+	t.Parallel()
+	var printed bytes.Buffer
+	if err := new(configPrintCmd).Run(streams{out: &printed}); err != nil {
+		t.Fatal(err)
+	}
+	var got Config
+	if _, err := decodeConfig(printed.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	got.Names, want.Names = nil, nil // [] and none are the same
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("printed\n%+v\nwant\n%+v", got, want)
+	}
+	if err := want.Validate(); err != nil {
+		t.Errorf("the defaults are not valid: %v", err)
+	}
+}
+
+func TestDecodeConfig(t *testing.T) {
+	t.Parallel()
+	cfg := defaultConfig()
+	values, err := decodeConfig([]byte(`
+accountId: "000000000001"
+names: [a.example, b.example]
+insecureMqtt: true
+drain: 3s
+store: {cacheMB: 5, durability: process}
+timeout: {graceAfterRestart: 1m}
+presign: {defaultRole: ""}
+`), &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By the names of the flags, for which kong asks.
+	want := map[string]any{
+		"account-id": "000000000001", "names": "a.example,b.example", "insecure-mqtt": "true", "drain": "3s",
+		"store-cache-mb": "5", "store-durability": "process", "timeout-grace-after-restart": "1m",
+	}
+	if !reflect.DeepEqual(values, want) {
+		t.Errorf("values %v, want %v", values, want)
+	}
+	if cfg.AccountID != "000000000001" || len(cfg.Names) != 2 || cfg.Drain != 3*time.Second || cfg.Store.CacheMB != 5 || cfg.Store.MinFreeMB != 512 {
+		t.Errorf("decoded over the defaults: %+v", cfg)
+	}
+	if _, err := decodeConfig(nil, &cfg); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+	for text, names := range map[string]string{"regoin: x": "regoin", "store: {cache: 1}": "cache", "data: [": "configuration", "drain: soon": "soon"} {
+		if _, err := decodeConfig([]byte(text), new(Config)); err == nil || !strings.Contains(err.Error(), names) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	for names, set := range map[string]func(*Config){
+		"data":                func(c *Config) { c.Data = "" },
+		"mqttsAddr":           func(c *Config) { c.MQTTSAddr = "" },
+		"httpsAddr":           func(c *Config) { c.HTTPSAddr = "8443" },
+		"adminAddr":           func(c *Config) { c.AdminAddr = "0.0.0.0:8080" },
+		"insecureMqtt":        func(c *Config) { c.MQTTAddr = ":1883" },
+		"accountId":           func(c *Config) { c.AccountID = "12345678901x" },
+		"region":              func(c *Config) { c.Region = "" },
+		"store.memtableMB":    func(c *Config) { c.Store.MemtableSize = 1 },
+		"drain":               func(c *Config) { c.Drain = -time.Second },
+		"presign.defaultRole": func(c *Config) { c.Presign.DefaultRole = s3Role },
+	} {
+		c := defaultConfig()
+		set(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), names) {
+			t.Errorf("%s: %v", names, err)
+		}
+	}
+	for _, set := range []func(*Config){
+		func(c *Config) { c.AdminAddr = "" },
+		func(c *Config) { c.AdminAddr = "[::1]:8080" },
+		func(c *Config) { c.MQTTAddr = "localhost:1883" },
+		func(c *Config) { c.MQTTAddr, c.InsecureMQTT = ":1883", true },
+	} {
+		c := defaultConfig()
+		set(&c)
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+}
