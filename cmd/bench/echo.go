@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"runtime/debug"
 	"strings"
+	"syscall"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -83,6 +86,13 @@ func (c *echoCmd) Run(ctx context.Context) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { ln.Close() })
+	collect := make(chan os.Signal, 1)
+	signal.Notify(collect, syscall.SIGHUP)
+	go func() {
+		for range collect { // the row on memory asks
+			debug.FreeOSMemory()
+		}
+	}()
 	fmt.Println(ln.Addr())
 	for {
 		conn, err := ln.Accept()

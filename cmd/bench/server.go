@@ -145,15 +145,17 @@ func (b *bench) mosquittoWithWorker(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
+const echoName = "echo"
+
 // echo starts the floor: mochi with a hook that answers from memory.
 func (b *bench) echo(ctx context.Context, answers answers) (*server, error) {
 	file := filepath.Join(b.dir, "answers.json")
 	if err := answers.write(file); err != nil {
 		return nil, err
 	}
-	p, addr, err := proc.StartServer(ctx, "echo", b.self, "echo", file)
+	p, addr, err := proc.StartServer(ctx, echoName, b.self, "echo", file)
 	if err != nil {
 		return nil, err
 	}
-	return &server{name: "echo", procs: []*proc.Process{p}, plain: addr}, nil
+	return &server{name: echoName, procs: []*proc.Process{p}, plain: addr}, nil
 }

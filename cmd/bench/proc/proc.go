@@ -102,6 +102,9 @@ func (p *Process) Err() error {
 	}
 }
 
+// Signal sends the process a signal.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
 // Kill ends the process at once and waits for its end.
 func (p *Process) Kill() {
 	p.cmd.Process.Kill()
