@@ -45,6 +45,11 @@ fuzz: ## Every fuzz target for FUZZTIME
 cover: ## Coverage by function
 	$(GO) test -short -coverprofile=cover.out $(PKGS) && $(GO) tool cover -func=cover.out | tail -1
 
+bench: build ## Compare with peers and floors, in one table and bench.json; BENCH="--only updates" selects
+	@scripts/debs.sh mosquitto python3
+	$(GO) build -trimpath -o $(BIN)/bench ./cmd/bench
+	$(BIN)/bench $(BENCH)
+
 tidy: ## go mod tidy
 	$(GO) mod tidy
 

@@ -55,8 +55,8 @@ func controlPlane(ctx context.Context, b *bench) ([]result, error) {
 
 	var table []result
 	for _, q := range paths {
+		// Both get the same request, signed once a round: a signature is good for minutes.
 		r, err := turns(ctx, b.Rounds, func(ctx context.Context) (reading, error) {
-			// Signed once a round: a signature is good for minutes.
 			req, err := p.signed(ctx, http.MethodGet, q.path, nil)
 			if err != nil {
 				return reading{}, err
@@ -66,7 +66,7 @@ func controlPlane(ctx context.Context, b *bench) ([]result, error) {
 				return load.HTTP(strings.TrimPrefix(p.admin, "http://"), req, controlConns, b.Duration)
 			})
 		}, func(ctx context.Context) (reading, error) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+mock.plain+q.path, nil)
+			req, err := p.signed(ctx, http.MethodGet, q.path, nil)
 			if err != nil {
 				return reading{}, err
 			}

@@ -151,17 +151,11 @@ func fanOut(ctx context.Context, b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer p.stop()
-	fleet, err := gather(&p.server, thingNames(n))
+	// The first, which nobody measures, gives the payload to publish on the other side.
+	_, payload, err := announce(ctx, p, n, "fan-out-first")
 	if err != nil {
 		return nil, err
 	}
-	defer fleet.close()
-
-	// The first, which nobody measures, gives the payload to publish on the other side.
-	if _, err := b.announce(ctx, p, fleet, "fan-out-first"); err != nil {
-		return nil, err
-	}
-	payload := bytes.Clone(fleet.payload)
 	if !bytes.Contains(payload, []byte("X-Amz-Signature=")) {
 		return nil, errors.New("the document was not presigned")
 	}
@@ -174,7 +168,8 @@ func fanOut(ctx context.Context, b *bench) ([]result, error) {
 	round := 0
 	r, err := turns(ctx, b.Rounds, func(ctx context.Context) (reading, error) {
 		round++
-		return b.announce(ctx, p, fleet, fmt.Sprintf("fan-out-%d", round))
+		r, _, err := announce(ctx, p, n, fmt.Sprintf("fan-out-%d", round))
+		return r, err
 	}, func(ctx context.Context) (reading, error) { return publishAll(ctx, peer, n, payload) })
 	if err != nil {
 		return nil, err
@@ -187,31 +182,37 @@ func fanOut(ctx context.Context, b *bench) ([]result, error) {
 	}, nil
 }
 
-// announce makes a job and waits until every device holds its document; then it takes
-// the job away again, so that the next one is news.
-func (b *bench) announce(ctx context.Context, p *product, fleet *audience, job string) (reading, error) {
+// announce connects the devices, makes a job and waits until every device holds its
+// document; then it takes the job away again, so that the next one is news. It gives one
+// of the payloads. (Both sides connect their devices anew each time: there are not
+// sockets enough for two fleets.)
+func announce(ctx context.Context, p *product, n int, job string) (r reading, payload []byte, err error) {
+	fleet, err := gather(&p.server, thingNames(n))
+	if err != nil {
+		return r, nil, err
+	}
+	defer fleet.close()
 	before, err := p.cpu()
 	if err != nil {
-		return reading{}, err
+		return r, nil, err
 	}
 	done := fleet.expect(`"jobId":"` + job + `"`)
 	begin := time.Now()
 	if err := p.createJob(ctx, job, presignedDocument, map[string]any{
 		"presignedUrlConfig": map[string]any{"roleArn": "arn:aws:iam::123456789012:role/jobs", "expiresInSec": 600},
 	}); err != nil {
-		return reading{}, err
+		return r, nil, err
 	}
 	if err := fleet.wait(ctx, done); err != nil {
-		return reading{}, err
+		return r, nil, err
 	}
-	r, err := fleet.measured(&p.server, before, begin)
-	if err != nil {
-		return r, err
+	if r, err = fleet.measured(&p.server, before, begin); err != nil {
+		return r, nil, err
 	}
 	if err := p.call(ctx, "PUT", "/jobs/"+job+"/cancel?force=true", map[string]any{}, nil); err != nil {
-		return r, err
+		return r, nil, err
 	}
-	return r, p.waitJob(ctx, job, func(c counts) bool { return c.Canceled >= len(fleet.devices) })
+	return r, fleet.payload, p.waitJob(ctx, job, func(c counts) bool { return c.Canceled >= n })
 }
 
 // publishAll has one publisher send the payload to every device's topic.

@@ -22,7 +22,6 @@ type Device struct {
 	start int    // parsed before it
 	out   []byte
 	id    uint16
-	topic []byte // of the reply waited for
 }
 
 // Options of a connection.
