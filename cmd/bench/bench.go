@@ -23,7 +23,7 @@ type bench struct {
 	size sizes
 	out  io.Writer
 
-	seeds int
+	seeds, profiles int // made so far
 	// million is a data directory with executions for size.executions things, once one
 	// was made.
 	million string

@@ -72,13 +72,13 @@ func (c *runCmd) Run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(b.dir)
 	table := b.run(ctx, only)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if err := printTable(os.Stdout, table); err != nil {
 		return err
 	}
 	if err := writeJSON(c.JSON, table); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for _, r := range table {

@@ -233,11 +233,14 @@ func metric(text, name string) (x float64) {
 	return x
 }
 
-// profiled measures load on the product, with a CPU profile when they are asked for.
+// profiled measures load on the product, with a CPU profile when they are asked for: one
+// file for each round, which `go tool pprof` adds up.
 func (b *bench) profiled(p *product, name string, run func() (*load.Result, error)) (reading, error) {
 	if b.CPUProfile == "" {
 		return p.measure(run)
 	}
+	b.profiles++
+	file := filepath.Join(b.CPUProfile, fmt.Sprintf("%s-%03d.prof", name, b.profiles))
 	done := make(chan error, 1)
 	go func() {
 		text, err := p.get(fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(1, int(b.Duration.Seconds()))))
@@ -245,7 +248,7 @@ func (b *bench) profiled(p *product, name string, run func() (*load.Result, erro
 			err = os.MkdirAll(b.CPUProfile, 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(b.CPUProfile, name+".prof"), text, 0o644)
+			err = os.WriteFile(file, text, 0o644)
 		}
 		done <- err
 	}()
