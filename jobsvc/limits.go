@@ -30,6 +30,10 @@ const (
 	MaxStatusDetailKey   = 128  // characters
 	MaxStatusDetailValue = 1024 // characters
 
+	// MaxPending is how many executions may be pending on one thing. Where a job finds
+	// no room its execution is CANCELED, and says why.
+	MaxPending = 1000
+
 	// PendingShown is how many executions per status a device is shown in a list.
 	PendingShown = 10
 

@@ -806,3 +806,28 @@ func TestFullQueue(t *testing.T) {
 	_, err = w.UpdateJobExecution(w.ctx, &jobsvc.UpdateJobExecutionRequest{ThingName: "hoarder", JobID: "j19", JobExecutionUpdate: jobsvc.JobExecutionUpdate{Status: jobsvc.StatusInProgress, StatusDetails: details}})
 	w.must(err)
 }
+
+// TestMaxPending: a thing that has more than enough to do keeps nobody else from theirs.
+func TestMaxPending(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a", "b")
+	for i := range jobsvc.MaxPending {
+		w.job(fmt.Sprintf("j%04d", i), thingARN("a"))
+		w.runTimers()
+	}
+	w.job("last", thingARN("a"), thingARN("b"))
+	w.runTimers()
+	if d := w.checkCounters("last"); d.Canceled != 1 || d.Queued != 1 {
+		t.Fatalf("counters: %+v", d)
+	}
+	x, err := w.DescribeJobExecution(w.ctx, "a", "last", nil)
+	w.must(err)
+	if x.Status != jobsvc.StatusCanceled || x.StatusDetails["reason"] == "" {
+		t.Errorf("the execution with no room: %+v", x)
+	}
+	w.must(w.update("b", "last", jobsvc.StatusSucceeded))
+	w.runTimers()
+	if s := w.describe("last").Status; s != jobsvc.JobCompleted {
+		t.Errorf("the job is %s", s)
+	}
+}

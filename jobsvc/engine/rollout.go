@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -293,6 +294,15 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 		return err
 	}
 	x := jobsvc.NewJobExecution(job, thing, 1, now)
+	if len(q.Pending) >= jobsvc.MaxPending {
+		// Something is wrong with the thing, or with who makes its jobs. The operator sees
+		// it in the counts, and everyone else's rollout goes on.
+		x.StatusDetails = map[string]string{"reason": fmt.Sprintf("The thing has %d pending executions already.", len(q.Pending))}
+		x.Cancel(false, now)
+		tx.IndexExecution(&x, "", x.Status)
+		tx.PutEnded(&x)
+		return nil
+	}
 	q.Pending = append(q.Pending, x)
 	tx.IndexExecution(&x, "", x.Status)
 	return e.saveQueue(tx, m.name, q, x.NamespaceID)
