@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -28,6 +30,8 @@ type settings struct {
 	verdicts       *verdicts // nil for none
 	assertions     []assertion
 	counters       *controlPlane                                         // to compare with at the end; nil for no comparison
+	html           string                                                // where to write the report as HTML; empty for nowhere
+	metrics        net.Listener                                          // for Prometheus; nil for none
 	stepTimeout    time.Duration                                         // to ask for with the start of an execution; 0 for none
 	events         func(event)                                           // called for each event, one at a time; nil for nobody
 	work           func(context.Context, *device, *job) (finding, error) // instead of a simulation; nil for that
@@ -93,6 +97,20 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 		t := time.AfterFunc(s.timeout, func() { interrupt(errTimeout) })
 		defer t.Stop()
 	}
+	var attendants sync.WaitGroup
+	attending, dismiss := context.WithCancel(context.Background())
+	defer attendants.Wait()
+	defer dismiss()
+	if s.metrics != nil {
+		attendants.Go(func() {
+			if err := serveMetrics(attending, s.metrics, collector{rec, s.verdicts}); err != nil {
+				rec.emit(event{Event: evError, Reason: "metrics: " + err.Error()})
+			}
+		})
+	}
+	if s.html != "" {
+		attendants.Go(func() { rec.watch(attending, started) })
+	}
 	stop := make(chan struct{})
 	if s.duration > 0 {
 		t := time.AfterFunc(s.duration, func() { close(stop) })
@@ -120,7 +138,13 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 	if s.counters != nil && ctx.Err() == nil {
 		s.counters.compare(ctx, witnesses, s.verdicts)
 	}
-	return rec.close(started, s)
+	rep, err := rec.close(started, s)
+	if s.html != "" {
+		dismiss()
+		attendants.Wait()
+		err = errors.Join(err, rep.html(s.html, rec.samples, rec.latency))
+	}
+	return rep, err
 }
 
 func newDevice(m member, s settings, rec *recorder, downloads *downloader, dialing chan struct{}) *device {

@@ -191,6 +191,7 @@ func (l *link) connect(ctx context.Context) (session, error) {
 
 func (l *link) onUp(s session) {
 	l.connected = true
+	l.rec.add(func(r *report) { r.connected++ })
 	l.witness.up()
 	l.mu.Lock()
 	l.session = s
@@ -201,6 +202,7 @@ func (l *link) onUp(s session) {
 }
 
 func (l *link) onDown() {
+	l.rec.add(func(r *report) { r.connected-- })
 	l.witness.down()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -96,6 +97,12 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return usage(stderr, err)
 	}
 
+	if o.Metrics != "" {
+		if s.metrics, err = net.Listen("tcp", o.Metrics); err != nil {
+			return usage(stderr, fmt.Errorf("--metrics: %w", err))
+		}
+		fmt.Fprintf(stderr, "metrics on http://%s/metrics\n", s.metrics.Addr())
+	}
 	jobs := 0
 	for _, m := range members {
 		jobs += m.untilJobs

@@ -54,6 +54,8 @@ type options struct {
 	Verdicts bool          `default:"true" negatable:"" help:"Judge what the broker does, as the report and the exit status tell."`
 	Counters bool          `help:"Compare the counters of DescribeJob with what devices reported. Needs AWS_ENDPOINT_URL_IOT and the credentials of an operator, and all targets of the jobs in the fleet."`
 	JUnit    string        `name:"junit" type:"path" placeholder:"FILE" help:"Write the verdicts in JUnit's format."`
+	Report   string        `type:"path" placeholder:"FILE" help:"Write the report with plots, as a page of HTML."`
+	Metrics  string        `placeholder:"ADDRESS" help:"Serve /metrics to Prometheus on HOST:PORT while the fleet runs."`
 	Grace    time.Duration `default:"2s" help:"How long a notification may be overdue at the end, before it counts as lost."`
 }
 
@@ -124,6 +126,7 @@ func (o *options) settings() (settings, error) {
 	s := o.connecting.settings(&c)
 	s.keys = artefactKeys{url: o.URLKey, sha256: o.SHA256Key, size: o.SizeKey}
 	s.keep, s.maxDownloads, s.reportEvery = o.Keep, o.MaxDownloads, o.ReportEvery
+	s.html = o.Report
 	s.duration, s.timeout, s.grace = o.Duration, o.Timeout, o.Grace
 	if s.timeout == 0 {
 		s.timeout = 10*time.Minute + s.duration

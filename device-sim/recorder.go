@@ -54,6 +54,7 @@ type recorder struct {
 	closed   bool // the report is out; what comes after it is dropped
 	lineErr  error
 	report   report
+	samples  []sample
 	latency  map[string]*hdrhistogram.Histogram // in microseconds
 	events   func(event)                        // likewise, for each event; nil for nobody
 	finished func()                             // called for each execution over, with mu held

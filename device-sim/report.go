@@ -39,6 +39,8 @@ type report struct {
 	Latency       map[string]quantiles `json:"latencyMs"`
 	Failures      []failure            `json:"failures"`
 	Verdicts      []verdict            `json:"verdicts,omitempty"`
+
+	connected int // devices with a connection, now
 }
 
 // broken reports whether a verdict failed.

@@ -120,21 +120,21 @@ func TestAssertions(t *testing.T) {
 // TestManners: a broker that does nothing wrong is not blamed for what devices do, in any style.
 func TestManners(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, 24, 1000)
+	b := newBench(t, 16, 1000)
 	b.fault = func(seen) fault { return fault{} } // lets broken requests come in
 	for _, thing := range b.things {
-		for i := range 4 {
+		for i := range 3 {
 			b.create(thing, fmt.Sprint("job-", i), b.store.document)
 		}
 	}
 	var text strings.Builder
-	text.WriteString("seed: 3\nuntil-jobs: 4\nfleets:\n")
+	text.WriteString("seed: 3\nuntil-jobs: 3\ntimeout: 60s\nfleets:\n")
 	for i, s := range []style{styleStartNext, styleNotifyNext, styleNotify, stylePoll} {
-		fmt.Fprintf(&text, `- {count: 6, style: %s, mqtt: %q, work: 4ms, away: 2ms, poll-every: 2ms, flap-every: 5ms,
+		fmt.Fprintf(&text, `- {count: 4, style: %s, mqtt: %q, work: 4ms, away: 2ms, poll-every: 20ms, flap-every: 20ms,
   outcomes: {fail: 10, reject: 10, crash: 25, duplicate: 20, stale-version: 20}, manners: {flapping: 30, slow: 10, malformed: 40}}
 `, s, []version{mqtt5, mqtt311}[i%2])
 	}
-	text.WriteString("assertions: [executions == 96, unintended == 0]\n")
+	text.WriteString("assertions: [executions == 48, unintended == 0]\n")
 	file := filepath.Join(t.TempDir(), "scenario.yaml")
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestManners(t *testing.T) {
 	}
 	want := make(map[string]int)
 	for _, thing := range b.things {
-		for i := range 4 {
+		for i := range 3 {
 			key := executionKey{fmt.Sprint("job-", i), 1}
 			want[decide(3, thing, key, odds{fail: 10, reject: 10, crash: 25, duplicate: 20, stale: 20}, 0).status]++
 		}
