@@ -131,21 +131,6 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-// receive waits for a channel. It fails the test when it is closed or nothing comes.
-func receive[T any](t testing.TB, what string, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v, ok := <-ch:
-		if !ok {
-			t.Fatalf("%s: there was none", what)
-		}
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s: none within %s", what, patience)
-	}
-	panic("unreachable")
-}
-
 // runCommand runs a program to its end and gives what it printed.
 func runCommand(t testing.TB, env []string, name string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
