@@ -159,6 +159,7 @@ func (a *agent) perform(ctx context.Context, d *device, j *job, attempt int) (fi
 		h.artefact = artefactFile(a.keep, d.id.thing, j.execution)
 		defer func() { _ = os.Remove(h.artefact) }() // in the way of nobody
 	}
+	d.reported = time.Time{} // however short ago the last one was: the step timeout begins anew
 	if err := d.progress(ctx, j, event{Step: "handler"}); err != nil {
 		return finding{}, err
 	}

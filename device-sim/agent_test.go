@@ -91,7 +91,7 @@ func TestAgent(t *testing.T) {
 			if e.status != test.status || !strings.Contains(e.details[name], part) || len([]rune(e.details[name])) > maxDetail {
 				t.Errorf("%s %v, want %s with %s", e.status, e.details, test.status, test.detail)
 			}
-			if s := b.received("start-next"); s[0].StepTimeout != 30 && test.operation != "slow" {
+			if s := b.received("start-next"); s[0].StepTimeout != 31 && test.operation != "slow" {
 				t.Errorf("step timeout %d minutes", s[0].StepTimeout)
 			}
 			if test.operation != "good" {

@@ -15,27 +15,40 @@
 //	DIR/<thing>/device.pem.crt   its certificate, PEM
 //	DIR/<thing>/ca.pem           the root it trusts, PEM
 //
-// It follows the one-after-the-other pattern of the AWS guide: on every connection it subscribes
-// to notify-next and then publishes start-next; without an execution it waits for notify-next and
-// asks again. It never works straight from a notification. Two goroutines of ours serve a device:
+// Unless told otherwise it follows the one-after-the-other pattern of the AWS guide: on every
+// connection it subscribes and then publishes start-next; without an execution it waits for
+// notify-next and asks again. It never works straight from a notification. Three goroutines of ours
+// serve a device:
 //
-//	device.run        connection up, notification, retry due, execution over → start-next or wait
+//	link.serve        connects, and connects again
+//	device.run        connection up, notification, retry due, execution over → ask or wait
 //	device.execute    one execution: download, verify, install, report
 //
-// so that a connection lost in the middle of a download is repaired (subscribe, start-next) while
-// the download goes on. An execution is known by (jobId, executionNumber): the same pair offered
-// again continues what is running and never starts a second time.
+// so that a connection lost in the middle of a download is repaired (subscribe, ask) while the
+// download goes on. An execution is known by (jobId, executionNumber): the same pair offered again
+// continues what is running and never starts a second time.
+//
+// A witness sees everything a device sends and receives, and holds the broker to the protocol.
+//
+// docs/device-sim.md is for those who use it.
 //
 // # Files
 //
-//	main.go, options.go      command line, signals, exit status
-//	identity.go              device folders
-//	fleet.go                 all devices of a run, and when the run ends
-//	device.go                the main loop of a device
-//	link.go, conn.go         its MQTT connection, request and reply
-//	message.go               the job messages a device reads and writes
-//	execution.go             one execution, start to terminal report
-//	artefact.go, download.go what to download, and downloading it
-//	decision.go              the outcome drawn for an execution
-//	recorder.go, report.go   events, counts, latencies, the final report
+//	main.go, options.go         command line, signals, exit status
+//	identity.go                 device folders
+//	fleet.go                    all devices of a run, and when the run ends
+//	scenario.go, assertion.go   fleets from a file
+//	device.go, style.go         the main loop of a device, and how it asks for work
+//	link.go, conn.go            its connection, request and reply
+//	session.go, 5 and 3         MQTT, in two versions
+//	sources.go, limits.go       addresses, ports and open files
+//	message.go                  the job messages a device reads and writes
+//	execution.go                one execution, start to terminal report
+//	artefact.go, download.go    what to download, and downloading it
+//	decision.go, manner.go      what was drawn for an execution and for a device
+//	witness.go, verdict.go      what the broker is held to
+//	controlplane.go             its counters
+//	recorder.go, report.go      events, counts, latencies, the final report; junit.go, report_html.go, metrics.go
+//	load.go, load_report.go     the open-loop load
+//	agent.go, handler.go        one real device
 package main

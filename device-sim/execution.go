@@ -209,6 +209,7 @@ func (d *device) progress(ctx context.Context, j *job, e event) error {
 		Status:          statusInProgress,
 		StatusDetails:   details,
 		ExecutionNumber: j.ExecutionNumber,
+		StepTimeout:     d.stepMinutes, // each step has the whole of it
 		ClientToken:     newToken(),
 	}})
 	switch {

@@ -201,6 +201,8 @@ func newDevice(m member, s settings, rec *recorder, downloads *downloader, diali
 		d.do = func(ctx context.Context, j *job) (finding, error) { return s.work(ctx, d, j) }
 		d.attentive = true
 	}
-	d.stepMinutes = int64((s.stepTimeout + time.Minute - 1) / time.Minute)
+	if s.stepTimeout > 0 { // a minute more, so that the device is the one to end it
+		d.stepMinutes = min(int64((s.stepTimeout+time.Minute-1)/time.Minute)+1, 7*24*60)
+	}
 	return d
 }

@@ -593,7 +593,7 @@ func TestTimeout(t *testing.T) {
 	if f := res.report.Failures; len(f) != 2 || f[0].Reason != "out of time with 0 of 1 executions finished" {
 		t.Errorf("failures %v", f)
 	}
-	b.run(t, "--duration", "300ms").wantStatus(t, exitOK)
+	b.run(t, "--duration", "2s").wantStatus(t, exitOK)
 }
 
 // TestInterruptAtWork: a fleet that is told to stop says goodbye to the broker and leaves its

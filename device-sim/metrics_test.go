@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -25,13 +26,18 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	var metrics string
-	asked := false
+	finished := 0
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	file := filepath.Join(t.TempDir(), "report.html")
-	res := b.runContext(t.Context(), t, func(e event) {
-		if e.Event != evFinished || asked {
+	res := b.runContext(ctx, t, func(e event) {
+		if e.Event == evFinished {
+			finished++
+		}
+		if e.Event != evFinished || finished < 2 {
 			return
 		}
-		asked = true
+		defer stop()
 		resp, err := http.Get("http://" + addr + "/metrics")
 		if err != nil {
 			t.Error(err)
@@ -39,7 +45,7 @@ func TestMetrics(t *testing.T) {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		metrics = string(must(io.ReadAll(resp.Body)))
-	}, "--metrics", addr, "--report", file, "--duration", "500ms")
+	}, "--metrics", addr, "--report", file, "--duration", "1m")
 	res.wantStatus(t, exitOK)
 	for _, want := range []string{"device_sim_connected_devices 2", `device_sim_latency_seconds{what="start-next",quantile="0.99"}`,
 		`device_sim_executions_total{status="SUCCEEDED"}`, `device_sim_verdict_failures_total{verdict="versions"} 0`} {

@@ -99,6 +99,21 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestLostOnly: the only notification of a connection is missed, too.
+func TestLostOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1, 1000)
+	b.create(b.things[0], "fw", b.store.document)
+	b.fault = func(seen) fault { return fault{quiet: true} }
+	res := b.run(t)
+	res.wantStatus(t, exitVerdict)
+	for _, v := range res.report.Verdicts {
+		if (v.Failed > 0) != (v.Name == checkLost) || v.Failed > 0 && v.Failed != 2 {
+			t.Errorf("%v %q", v, v.Examples)
+		}
+	}
+}
+
 // TestStyles: a fleet of each style, in both versions of MQTT, drains its queue.
 func TestStyles(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,7 @@ type attempt struct {
 	slack    int64  // updates without a reply, since version
 	terminal string // the status of an accepted report
 	ended    int    // clock at that
+	epoch    int    // connection of that
 	unlisted bool   // a notify without it has come since
 }
 
@@ -351,8 +352,9 @@ func (w *witness) onUpdated(s *sent, r *reply, late bool) {
 			a.version, a.slack = max(a.version, st.VersionNumber), 0
 		}
 		if r.Code == codeInvalidStateTransition && r.ExecutionState != nil && r.ExecutionState.Status == s.status && terminal(s.status) {
-			w.reports[s.key] = s.status // it had arrived
+			w.reports[s.key] = s.status // it had arrived, maybe on another connection
 			w.ended(s.key, a, s.status)
+			a.epoch = 0
 		}
 		return
 	}
@@ -391,7 +393,7 @@ func (w *witness) ended(k executionKey, a *attempt, status string) {
 	if a.terminal != "" {
 		return
 	}
-	a.terminal, a.ended = status, w.clock
+	a.terminal, a.ended, a.epoch = status, w.clock, w.epoch
 	a.unlisted = w.queue != nil && !w.queue.truncated && !w.queue.has(k)
 }
 
@@ -507,6 +509,14 @@ func (w *witness) missing(next head) (missing []string, judged int) {
 		}
 		if told != nil && *told != next {
 			missing = append(missing, fmt.Sprintf("notify-next: the head of the queue is %s, told was %s", next, told))
+		}
+	}
+	if w.queue == nil && w.listens[notifyList] {
+		judged++
+		for k, a := range w.attempts {
+			if a.terminal != "" && a.epoch == w.epoch {
+				missing = append(missing, fmt.Sprintf("notify: %s ended %s, and no list has come since", k, a.terminal))
+			}
 		}
 	}
 	if q := w.queue; q != nil && !q.truncated && w.listens[notifyList] {
