@@ -91,7 +91,7 @@ func TestKillInRollout(t *testing.T) {
 		t.Skip("takes some seconds and much disk: not with -short")
 	}
 	t.Parallel()
-	const things, busy, middle = 10_000, 6, 2_000
+	const things, busy, early = 10_000, 6, 500
 	name := func(i int) string { return fmt.Sprintf("pump-%05d", i) }
 	dir := dataDir(filepath.Join(t.TempDir(), "data"))
 	seed(t, dir, nil, func(ctx context.Context, e *engine.Engine) error {
@@ -106,13 +106,13 @@ func TestKillInRollout(t *testing.T) {
 		})
 	})
 	s := startServer(t, serveOptions{data: string(dir)})
-	names := []string{name(middle)}
+	names := []string{name(early)}
 	for i := range busy {
 		names = append(names, name(i))
 	}
 	dirs := s.enroll(names...)
 	watcher := s.device(4, dirs[0])
-	if code := watcher.subscribe("$aws/things/" + name(middle) + "/jobs/notify-next"); code != 1 {
+	if code := watcher.subscribe("$aws/things/" + name(early) + "/jobs/notify-next"); code != 1 {
 		t.Fatalf("subscribed with %d", code)
 	}
 	devices := make(map[string]*mqttDevice)
