@@ -16,7 +16,7 @@ import (
 
 // example is what `device-sim scenario print` prints.
 //
-//go:generate cp ../configs/device-sim-mixed.yaml scenario_example.yaml
+//go:generate cp ../configs/scenarios/mixed.yaml scenario_example.yaml
 //go:embed scenario_example.yaml
 var example []byte
 

@@ -14,7 +14,7 @@ import (
 // TestConfigs: the examples are read as strictly as anybody's, and the one inside is the same.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../configs/device-sim-*.yaml")
+	files, err := filepath.Glob("../configs/scenarios/*.yaml")
 	if err != nil || len(files) < 2 {
 		t.Fatalf("%v, %v", files, err)
 	}
@@ -23,8 +23,8 @@ func TestConfigs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if !bytes.Equal(must(os.ReadFile("../configs/device-sim-mixed.yaml")), example) {
-		t.Error("scenario_example.yaml is not configs/device-sim-mixed.yaml: go generate ./device-sim")
+	if !bytes.Equal(must(os.ReadFile("../configs/scenarios/mixed.yaml")), example) {
+		t.Error("scenario_example.yaml is not configs/scenarios/mixed.yaml: go generate ./device-sim")
 	}
 	var out, errs bytes.Buffer
 	if got := command(t.Context(), []string{"scenario", "print"}, &out, &errs); got != exitOK || !bytes.Equal(out.Bytes(), example) {

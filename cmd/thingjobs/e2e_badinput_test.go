@@ -83,7 +83,11 @@ func TestBadRequests(t *testing.T) {
 	s := startServer(t, serveOptions{})
 	arn := s.thing("pump-1")
 	s.createJob("good", `{"op":"hello"}`, arn)
-	s.settled("the job is rolled out", func() bool { _, counts := s.job("good"); return counts.Queued == 1 })
+	s.settled("the job is rolled out", func() bool {
+		var out struct{ Job struct{ IsConcurrent bool } }
+		s.api("GET", "/jobs/good", nil, &out)
+		return !out.Job.IsConcurrent
+	})
 	state := func() string {
 		var all [3]json.RawMessage
 		s.api("GET", "/jobs", nil, &all[0])
