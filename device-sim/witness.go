@@ -47,6 +47,7 @@ type sent struct {
 	at       int // clock
 	copies   int
 	answers  int
+	heard    bool   // it was sent when notify was subscribed to
 	early    string // a notification told of its effect before its reply came
 }
 
@@ -178,7 +179,7 @@ func (w *witness) sent(m message) {
 		s = &sent{}
 	}
 	s.op, s.topic, s.status, s.expected, s.want = m.op, m.topic, r.Status, r.ExpectedVersion, m.want
-	s.epoch, s.at, s.early = w.epoch, w.clock, ""
+	s.epoch, s.at, s.early, s.heard = w.epoch, w.clock, "", w.listens[notifyList]
 	s.copies += max(m.copies, 1)
 	if m.op == opUpdate {
 		s.key = executionKey{jobOf(m.topic), r.ExecutionNumber}
@@ -369,6 +370,9 @@ func (w *witness) onUpdated(s *sent, r *reply, late bool) {
 		w.judge(checkOrder, s.early == "", "%s: %s came before the reply to the report %s", s.key, s.early, s.status)
 		w.reports[s.key] = s.status
 		w.ended(s.key, a, s.status)
+		if !s.heard { // sent on a connection just up: its notification came before the subscription
+			a.epoch = 0
+		}
 	}
 	if late {
 		return
