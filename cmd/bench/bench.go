@@ -24,8 +24,8 @@ type bench struct {
 	out  io.Writer
 
 	seeds, profiles int // made so far
-	// million is a data directory with executions for size.executions things, once one
-	// was made.
+	// million is a data directory with executions for size.executions things, once there
+	// is one.
 	million string
 }
 

@@ -22,7 +22,7 @@ const controlConns = 16
 // controlPlane: what operators' tools ask most, against a server of Python's standard
 // library that has the same answers ready.
 func controlPlane(ctx context.Context, b *bench) ([]result, error) {
-	p, err := b.withMillion(ctx)
+	p, err := b.withExecutions(ctx, b.size.executions)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,11 @@ func (b *bench) begin(ctx context.Context, p *product) (answers, error) {
 	if err := load.All(devices, dialParallel, reportProgress(job1)); err != nil {
 		return nil, err
 	}
-	return captureAnswers(devices[0])
+	a, err := captureAnswers(devices[0])
+	if err != nil {
+		return nil, err
+	}
+	return a, p.settle(ctx)
 }
 
 // closed is a side that runs a closed loop over devices connected before.

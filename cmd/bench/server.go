@@ -44,6 +44,29 @@ func (s *server) rss() (float64, error) {
 	return float64(m.RSS), err
 }
 
+// settle waits until the server has nothing left to do of what it was given before
+// (compactions, garbage), half a minute at most: that is nobody's operation.
+func (s *server) settle(ctx context.Context) error {
+	const look = 500 * time.Millisecond
+	last := time.Duration(-1)
+	for range 60 {
+		now, err := s.cpu()
+		if err != nil {
+			return err
+		}
+		if last >= 0 && now-last < look/20 {
+			return nil
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+	}
+	return nil
+}
+
 // measure runs load and relates it to the server's processor time.
 func (s *server) measure(run func() (*load.Result, error)) (reading, error) {
 	before, err := s.cpu()
