@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -25,18 +26,16 @@ func TestMetrics(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var metrics string
-	finished := 0
+	file := filepath.Join(t.TempDir(), "report.html")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	file := filepath.Join(t.TempDir(), "report.html")
-	res := b.runContext(ctx, t, func(e event) {
-		if e.Event == evFinished {
-			finished++
-		}
-		if e.Event != evFinished || finished < 2 {
-			return
-		}
+	var (
+		finished int
+		asking   sync.WaitGroup
+		metrics  string
+	)
+	// Asked beside the reading of events: an event that nobody reads holds up the numbers, too.
+	ask := func() {
 		defer stop()
 		resp, err := http.Get("http://" + addr + "/metrics")
 		if err != nil {
@@ -45,7 +44,16 @@ func TestMetrics(t *testing.T) {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		metrics = string(must(io.ReadAll(resp.Body)))
+	}
+	res := b.runContext(ctx, t, func(e event) {
+		if e.Event != evFinished {
+			return
+		}
+		if finished++; finished == 2 {
+			asking.Go(ask)
+		}
 	}, "--metrics", addr, "--report", file, "--duration", "1m")
+	asking.Wait()
 	res.wantStatus(t, exitOK)
 	for _, want := range []string{"device_sim_connected_devices 2", `device_sim_latency_seconds{what="start-next",quantile="0.99"}`,
 		`device_sim_executions_total{status="SUCCEEDED"}`, `device_sim_verdict_failures_total{verdict="versions"} 0`} {
