@@ -23,48 +23,25 @@ func idleMemory(ctx context.Context, b *bench) ([]result, error) {
 	}
 	plain, withTLS := thingNames(n), thingNames(secure)
 
-	p, err := b.start(ctx, dir)
+	tcp, err := b.idleProduct(ctx, dir, plain, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
-	// One fleet comes and goes first: what it leaves behind is no connection's.
-	overPlain := func() ([]*load.Device, error) { return p.dial(plain) }
-	if _, err := heldBy(p.memory, overPlain); err != nil {
-		return nil, err
-	}
-	tcp, err := heldBy(p.memory, overPlain)
+	mtls, err := b.idleProduct(ctx, dir, withTLS, ids)
 	if err != nil {
 		return nil, err
 	}
-	mtls, err := heldBy(p.memory, func() ([]*load.Device, error) { return p.dialTLS(withTLS, ids) })
+	echo := func() (*server, error) { return b.echo(ctx, answers{}) }
+	bare, err := idleServer(ctx, echo, plain, nil)
 	if err != nil {
 		return nil, err
 	}
-
-	floor, err := b.echo(ctx, answers{})
+	peer := func() (*server, error) { return b.mosquitto(ctx, dir) }
+	peerTCP, err := idleServer(ctx, peer, plain, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer floor.stop()
-	overEcho := func() ([]*load.Device, error) { return floor.dial(plain) }
-	if _, err := heldBy(residentOf(floor), overEcho); err != nil {
-		return nil, err
-	}
-	bare, err := heldBy(residentOf(floor), overEcho)
-	if err != nil {
-		return nil, err
-	}
-	peer, err := b.mosquitto(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer peer.stop()
-	peerTCP, err := heldBy(residentOf(peer), func() ([]*load.Device, error) { return peer.dial(plain) })
-	if err != nil {
-		return nil, err
-	}
-	peerTLS, err := heldBy(residentOf(peer), func() ([]*load.Device, error) { return peer.dialTLS(withTLS, ids) })
+	peerTLS, err := idleServer(ctx, peer, withTLS, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -81,38 +58,98 @@ func idleMemory(ctx context.Context, b *bench) ([]result, error) {
 	}, nil
 }
 
-// residentOf is the memory of another server than the product: the echo collects garbage
-// on SIGHUP, mosquitto has none.
-func residentOf(s *server) func() (memory, error) {
-	return func() (memory, error) {
-		if s.name == echoName {
-			if err := s.procs[0].Signal(syscall.SIGHUP); err != nil {
-				return memory{}, err
-			}
-		}
-		time.Sleep(time.Second)
-		rss, err := s.rss()
-		return memory{rss: rss}, err
+// idleProduct and idleServer start a server for one measurement: what another fleet left
+// behind in it would count as this one's, or be used again for it.
+func (b *bench) idleProduct(ctx context.Context, dir string, things []string, ids *credentials) (memory, error) {
+	p, err := b.start(ctx, dir)
+	if err != nil {
+		return memory{}, err
 	}
+	defer p.stop()
+	return heldBy(ctx, &p.server, p.memory, things, ids)
 }
 
-// heldBy is what one connection adds to a server's memory.
-func heldBy(read func() (memory, error), dial func() ([]*load.Device, error)) (m memory, err error) {
-	before, err := read()
+func idleServer(ctx context.Context, start func() (*server, error), things []string, ids *credentials) (memory, error) {
+	s, err := start()
+	if err != nil {
+		return memory{}, err
+	}
+	defer s.stop()
+	return heldBy(ctx, s, s.collected, things, ids)
+}
+
+// collected is the memory of another server than the product: the echo collects garbage
+// on SIGHUP, mosquitto has none.
+func (s *server) collected() (memory, error) {
+	if s.name == echoName {
+		if err := s.procs[0].Signal(syscall.SIGHUP); err != nil {
+			return memory{}, err
+		}
+		time.Sleep(time.Second)
+	}
+	rss, err := s.rss()
+	return memory{rss: rss}, err
+}
+
+// stable reads until memory shrinks no more: what one collection finds may be given back
+// only by the next.
+func stable(read func() (memory, error)) (memory, error) {
+	last, err := read()
+	for range 10 {
+		if err != nil {
+			return memory{}, err
+		}
+		var m memory
+		if m, err = read(); err == nil && m.rss > 0.995*last.rss {
+			return m, nil
+		}
+		last = m
+	}
+	return last, err
+}
+
+// warmUp is how many devices come and go first, so that what a server sets up once is no
+// connection's.
+const warmUp = 100
+
+// heldBy is what one connection adds to a server's memory. ids nil means plain TCP.
+func heldBy(ctx context.Context, s *server, read func() (memory, error), things []string, ids *credentials) (m memory, err error) {
+	idle := func(things []string) ([]*load.Device, error) {
+		var devices []*load.Device
+		if ids == nil {
+			devices, err = s.dial(things)
+		} else {
+			devices, err = s.dialTLS(things, ids)
+		}
+		if err != nil {
+			return nil, err
+		}
+		err := load.All(devices, dialParallel, func(d *load.Device) error {
+			return d.Subscribe(1, jobsTopic(d.Thing, "start-next/+"), jobsTopic(d.Thing, "+/update/+"), jobsTopic(d.Thing, "notify"), jobsTopic(d.Thing, "notify-next"))
+		})
+		return devices, err
+	}
+	settledMemory := func() (memory, error) {
+		if err := s.settle(ctx); err != nil {
+			return memory{}, err
+		}
+		return stable(read)
+	}
+	first, err := idle(things[:min(warmUp, len(things))])
+	load.CloseAll(first)
 	if err != nil {
 		return m, err
 	}
-	devices, err := dial()
+	before, err := settledMemory()
 	if err != nil {
 		return m, err
 	}
+	devices, err := idle(things)
 	defer load.CloseAll(devices)
-	if err := load.All(devices, dialParallel, func(d *load.Device) error {
-		return d.Subscribe(1, jobsTopic(d.Thing, "start-next/+"), jobsTopic(d.Thing, "+/update/+"), jobsTopic(d.Thing, "notify"), jobsTopic(d.Thing, "notify-next"))
-	}); err != nil {
+	if err != nil {
 		return m, err
 	}
-	after, err := read()
+	after, err := settledMemory()
 	n := float64(len(devices))
 	return memory{(after.rss - before.rss) / n, (after.heap - before.heap) / n, (after.stacks - before.stacks) / n}, err
 }
