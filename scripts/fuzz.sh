@@ -1,5 +1,5 @@
 #!/bin/sh
-# fuzz.sh TIME: runs every fuzz target of the module for that long.
+# fuzz.sh TIME|Nx: runs every fuzz target of the module for that long, or N times.
 set -eu
 time=${1:-10s}
 grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do

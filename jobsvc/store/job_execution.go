@@ -178,39 +178,68 @@ func (s *Store) ExecutionRefs(ctx context.Context, job string, status jobsvc.Job
 // Executions reads the records behind rows of the index, in their order, leaving out
 // those that are gone since.
 func (s *Store) Executions(ctx context.Context, job string, refs []ExecutionRef) ([]jobsvc.JobExecution, error) {
-	// An execution that moved between the index and this read is in the other place:
-	// ask both, in one round trip.
-	keys := make([][]byte, 0, 2*len(refs))
-	for _, r := range refs {
-		keys = append(keys, newKey(tagQueue, r.Thing), endedKey(r.Thing, job, r.Number))
-	}
-	items, err := s.db.Get(ctx, keys...)
-	if err != nil {
+	// A row's status says where its record was when the row was read. One that is not
+	// there has ended since, and is looked for where it then is.
+	found := make([]*jobsvc.JobExecution, len(refs))
+	if err := s.executionsAt(ctx, job, refs, found, jobsvc.JobExecutionStatus.Terminal); err != nil {
 		return nil, err
 	}
-	list := make([]jobsvc.JobExecution, 0, len(refs))
-	for i, r := range refs {
-		if b := items[2*i+1].Value; b != nil {
-			e, err := decodeExecution(r.Thing, b)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, *e)
-			continue
-		}
-		b := items[2*i].Value
-		if b == nil {
-			continue
-		}
-		q, err := decodeQueue(r.Thing, b)
-		if err != nil {
+	if slices.Contains(found, nil) {
+		ended := func(jobsvc.JobExecutionStatus) bool { return true }
+		if err := s.executionsAt(ctx, job, refs, found, ended); err != nil {
 			return nil, err
 		}
-		if e := q.Find(job); e != nil && e.ExecutionNumber == r.Number {
-			list = append(list, *e)
+	}
+	list := make([]jobsvc.JobExecution, 0, len(refs))
+	for _, x := range found {
+		if x != nil {
+			list = append(list, *x)
 		}
 	}
 	return list, nil
+}
+
+// executionsAt fills the gaps in found, with one read: from the ended executions where
+// ended says so of the row's status, else from the queues.
+func (s *Store) executionsAt(ctx context.Context, job string, refs []ExecutionRef, found []*jobsvc.JobExecution, ended func(jobsvc.JobExecutionStatus) bool) error {
+	keys := make([][]byte, 0, len(refs))
+	for i, r := range refs {
+		switch {
+		case found[i] != nil:
+		case ended(r.Status):
+			keys = append(keys, endedKey(r.Thing, job, r.Number))
+		default:
+			keys = append(keys, newKey(tagQueue, r.Thing))
+		}
+	}
+	items, err := s.db.Get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	next := 0
+	for i, r := range refs {
+		if found[i] != nil {
+			continue
+		}
+		b := items[next].Value
+		next++
+		switch {
+		case b == nil:
+		case ended(r.Status):
+			if found[i], err = decodeExecution(r.Thing, b); err != nil {
+				return err
+			}
+		default:
+			q, err := decodeQueue(r.Thing, b)
+			if err != nil {
+				return err
+			}
+			if x := q.Find(job); x != nil && x.ExecutionNumber == r.Number {
+				found[i] = x
+			}
+		}
+	}
+	return nil
 }
 
 // Counts reads the counters of a job's executions, in one snapshot.
