@@ -56,13 +56,13 @@ func (b *Broker) serveRequest(c *client, pk *packets.Packet) {
 	held.hold()
 	defer held.release(b.notifier)
 
-	outcome := "accepted"
 	err := b.answer(r)
 	if err == nil {
 		r.suffix = "/accepted"
+		b.metrics.acceptedOf[r.op].Inc()
 	} else {
 		r.suffix = "/rejected"
-		outcome = wire.MQTTCode(jobsvc.ErrorCode(err))
+		b.metrics.requests.WithLabelValues(r.op.String(), wire.MQTTCode(jobsvc.ErrorCode(err))).Inc()
 		b.logFailure(r, err)
 		r.payload = wire.AppendRejected(r.payload[:0], r.token, b.now(), err)
 	}
@@ -80,7 +80,6 @@ func (b *Broker) serveRequest(c *client, pk *packets.Packet) {
 	if len(r.frame) > 0 {
 		c.Write(r.frame) // an error ends the connection at the next read
 	}
-	b.metrics.requests.WithLabelValues(r.op.String(), outcome).Inc()
 	b.metrics.latencyOf[r.op].Observe(time.Since(start).Seconds())
 }
 

@@ -14,6 +14,7 @@ type metrics struct {
 	requests      *prometheus.CounterVec
 	latency       *prometheus.HistogramVec
 	latencyOf     [opCount]prometheus.Observer // its children
+	acceptedOf    [opCount]prometheus.Counter  // the children of requests for "accepted"
 	denied        *prometheus.CounterVec
 	notifications *prometheus.CounterVec
 	takeovers     prometheus.Counter
@@ -40,6 +41,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	for op := range opCount {
 		m.latencyOf[op] = m.latency.WithLabelValues(op.String())
+		m.acceptedOf[op] = m.requests.WithLabelValues(op.String(), "accepted")
 	}
 	if r == nil {
 		return m, nil

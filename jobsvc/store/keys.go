@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"time"
+	"unsafe"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
@@ -69,13 +70,15 @@ type cursor struct {
 
 func parse(k []byte) cursor { return cursor{k[1:], true} }
 
+// name looks at the key's own memory: keys are not changed once they are a store's, or
+// from one.
 func (c *cursor) name() string {
 	i := bytes.IndexByte(c.b, 0)
 	if i < 0 {
 		c.b, c.ok = nil, false
 		return ""
 	}
-	s := string(c.b[:i])
+	s := unsafe.String(unsafe.SliceData(c.b), i)
 	c.b = c.b[i+1:]
 	return s
 }
