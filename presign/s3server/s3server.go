@@ -88,8 +88,13 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.AccessKey == "" || o.SecretKey == "" || o.Dir == "" {
 		return nil, errors.New("s3server: AccessKey, SecretKey and Dir are required")
 	}
+	// versitygw takes a relative directory beside the absolute one for one inside it.
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
 	if o.Binary == "" {
-		var err error
 		if o.Binary, err = Find(); err != nil {
 			return nil, err
 		}
@@ -104,7 +109,6 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return start(ctx, o)
 	}
 	// Between finding a free port and the child's use of it, another process can take it.
-	var err error
 	for range 3 {
 		var s *Server
 		if o.Address, err = freeAddress(); err != nil {

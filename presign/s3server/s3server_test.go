@@ -48,6 +48,29 @@ func TestStartStoreClose(t *testing.T) {
 	}
 }
 
+// TestStartRelative: a directory is meant from where the process stands.
+func TestStartRelative(t *testing.T) {
+	binary, err := Find()
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Chdir(t.TempDir())
+	s, err := Start(t.Context(), Options{Binary: binary, Dir: "data/s3", AccessKey: "demo", SecretKey: "demosecret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if err := s.CreateBucket(t.Context(), "fw"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("data/s3/data/fw"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	_, err := Start(t.Context(), Options{Binary: "/bin/false", Dir: t.TempDir(), AccessKey: "a", SecretKey: "b", Address: "127.0.0.1:1"})
