@@ -13,12 +13,12 @@
 // Below this directory:
 //
 //	store/      typed records, keys and codec on kv.DB; store/kv is the contract
-//	registry/   things, groups, principals and how targets resolve to things
+//	registry/   how the targets of a job resolve to groups, and groups to things
 //	engine/     one method per AWS operation; transactions; what to notify
 //	scheduler/  sleeps until the earliest stored timer, fires it through the engine
 //	auth/       who is calling and what they may do: values in, decision out
 //	wire/       the bytes: JSON shapes, timestamps, error codes of both planes
-//	httpapi/    the HTTP edge: both planes on one mux, SigV4
+//	httpapi/    the HTTP edge: SigV4, the control plane; the jobs data plane is routed, not built yet
 //
 // # States of a Job
 //
@@ -45,4 +45,19 @@
 //
 // There is no way back from IN_PROGRESS to QUEUED and none out of a terminal
 // status. A device that restarts gets its IN_PROGRESS execution again.
+//
+// # Why it is cut this way
+//
+// A thing's pending executions are one record, apart from the ended ones: one read gives
+// the queue whole, and the number of keys written is what a request costs. The price is
+// that a change of status rewrites the queue, so its size is bounded (MaxPending).
+//
+// A snapshot is not copied: memberships carry when they began, so that a cursor and the
+// time the job was created tell who was a member. What is announced to devices follows
+// from a fingerprint of what was announced last (QueueNotice), kept with the queue: a
+// change hidden behind a canceled job is announced once, whoever touches the record
+// first.
+//
+// Requests of a device run on its connection's goroutine until they are durable. Answering
+// from other goroutines measured alike and is much harder to follow.
 package jobsvc
