@@ -154,7 +154,12 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 	if err != nil {
 		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The query string cannot be parsed.")
 	}
-	c.input = wire.ControlInput{Path: params, Query: query, Principal: r.Header.Get("x-amzn-principal"), Body: received}
+	c.input = wire.ControlInput{Path: params, Query: query, Header: r.Header, Body: received}
+	if c.service == wire.ServiceIoT {
+		if err := wire.Parse(c.operation, &c.input); err != nil {
+			return nil, err
+		}
+	}
 	return route.handle(a, r.Context(), &c.input)
 }
 

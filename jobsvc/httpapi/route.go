@@ -128,7 +128,7 @@ func (r *route) params(segments []string) (map[string]string, bool) {
 	params := map[string]string{}
 	for i, want := range r.segments {
 		switch name, isParam := strings.CutPrefix(want, "{"); {
-		case isParam && segments[i] != "":
+		case isParam:
 			params[strings.TrimRight(name, "+}")] = segments[i]
 		case segments[i] != want:
 			return nil, false

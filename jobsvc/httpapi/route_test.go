@@ -35,9 +35,9 @@ func TestMatch(t *testing.T) {
 		{iot, "GET", "/destinations/arn:x/http/y", "GetTopicRuleDestination", map[string]string{"arn": "arn:x/http/y"}},
 		{iot, "PUT", "/things/t/jobs/$next", "", nil},
 		{iot, "POST", "/things/t/jobs/j", "", nil},
-		{iot, "GET", "/jobs/", "", nil},
+		{iot, "GET", "/jobs/", "DescribeJob", map[string]string{"jobId": ""}},
 		{iot, "GET", "//jobs", "", nil},
-		{iot, "GET", "/jobs//things", "", nil},
+		{iot, "GET", "/jobs//things", "ListJobExecutionsForJob", map[string]string{"jobId": ""}}, // the model refuses it
 		{iot, "GET", "/", "", nil},
 		{iot, "GET", "", "", nil},
 		{iot, "OPTIONS", "*", "", nil},

@@ -63,10 +63,7 @@ func DecodeThingPrincipal(in *ControlInput) (thing, principal string, err error)
 }
 
 func (d *controlDecoder) principal() string {
-	if d.in.Principal == "" {
-		return d.required("principal", nil)
-	}
-	return d.in.Principal
+	return d.header("x-amzn-principal")
 }
 
 // DecodeListThingPrincipals reads GET /things/{thingName}/principals.

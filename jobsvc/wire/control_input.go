@@ -1,35 +1,17 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
-
-// MaxControlBody is the largest request body of the control plane, for every
-// operation.
-const MaxControlBody = 1 << 20
-
-// ControlInput is a request of the control plane as routing took it apart. The
-// decoders read it; what they accept in a spelling that is not the service
-// model's they add to Aliases.
-type ControlInput struct {
-	Path      map[string]string // decoded path segments by member name
-	Query     url.Values
-	Principal string // header x-amzn-principal
-	Body      []byte // empty is the same as {}
-
-	// Aliases names the spellings used that AWS does not have, for the log.
-	Aliases []string
-}
 
 // A controlDecoder collects what is wrong with a request while the Decode functions read
 // member after member. JSON comes before constraints, as in the service's order of
@@ -53,24 +35,19 @@ func (d *controlDecoder) result() error {
 	return d.err
 }
 
-func (d *controlDecoder) alias(name string) { d.in.Aliases = append(d.in.Aliases, name) }
-
 func (d *controlDecoder) path(member string) string { return d.in.Path[member] }
 
 // body is the request's JSON object; an empty body is {}.
 func (d *controlDecoder) body() *object {
-	o := &object{d: d}
-	body := bytes.TrimLeft(d.in.Body, " \t\r\n")
-	switch {
-	case len(body) == 0:
-	case !utf8.Valid(body):
-		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidJSON, "The request body is not valid UTF-8."))
-	case !json.Valid(body):
-		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidJSON, "The request body is not valid JSON."))
-	case body[0] != '{' || json.Unmarshal(body, &o.members) != nil:
-		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidJSON, "The request body must be a JSON object."))
+	if d.in.members == nil {
+		members, err := parseBody(d.in.Body)
+		var e *jobsvc.Error
+		if errors.As(err, &e) {
+			d.fail(e)
+		}
+		d.in.members = members
 	}
-	return o
+	return &object{d: d, members: d.in.members}
 }
 
 // object is a JSON object of which members are read by their exact names, unlike
@@ -79,32 +56,25 @@ func (d *controlDecoder) body() *object {
 type object struct {
 	d       *controlDecoder
 	name    string // where it stands: "" for the body, else "presignedUrlConfig."
-	members map[string]json.RawMessage
+	members map[string]any
 }
 
-// get is the text of a member, nil when it is not there.
-func (o *object) get(member string) json.RawMessage {
-	if v := o.members[member]; v != nil && string(v) != "null" {
-		return v
-	}
-	return nil
-}
+// get is a member, nil when it is not there.
+func (o *object) get(member string) any { return o.members[member] }
 
 func (o *object) wrongType(member, want string) {
 	o.d.fail(jobsvc.Errorf(jobsvc.CodeInvalidJSON, "The member %s%s must be %s.", o.name, member, want))
 }
 
 func (o *object) string(member string) *string {
-	v := o.get(member)
-	if v == nil {
-		return nil
-	}
-	var s string
-	if json.Unmarshal(v, &s) != nil {
+	switch v := o.members[member].(type) {
+	case nil:
+	case string:
+		return &v
+	default:
 		o.wrongType(member, "a string")
-		return nil
 	}
-	return &s
+	return nil
 }
 
 // text is a string member for which the domain does not tell "" from not given.
@@ -115,23 +85,46 @@ func (o *object) text(member string) string {
 	return ""
 }
 
-func (o *object) strings(member string) []string {
-	v := o.get(member)
-	if v == nil {
-		return nil
+// list gives the elements of a list, nil when it is not there.
+func (o *object) list(member string) []any {
+	switch v := o.members[member].(type) {
+	case nil:
+	case []any:
+		return v
+	default:
+		o.wrongType(member, "a list")
 	}
-	var elements []*string
-	if json.Unmarshal(v, &elements) != nil {
-		o.wrongType(member, "a list of strings")
+	return nil
+}
+
+func (o *object) strings(member string) []string {
+	elements := o.list(member)
+	if elements == nil {
 		return nil
 	}
 	list := make([]string, 0, len(elements))
-	for _, s := range elements {
-		if s == nil {
+	for _, e := range elements {
+		s, ok := e.(string)
+		if !ok {
 			o.wrongType(member, "a list of strings")
 			return nil
 		}
-		list = append(list, *s)
+		list = append(list, s)
+	}
+	return list
+}
+
+// objects gives the elements of a list of objects.
+func (o *object) objects(member string) []*object {
+	elements := o.list(member)
+	list := make([]*object, 0, len(elements))
+	for i, e := range elements {
+		m, ok := e.(map[string]any)
+		if !ok {
+			o.wrongType(member, "a list of objects")
+			return nil
+		}
+		list = append(list, &object{d: o.d, name: fmt.Sprintf("%s%s.%d.member.", o.name, member, i+1), members: m})
 	}
 	return list
 }
@@ -151,101 +144,69 @@ func (o *object) stringMap(member string) map[string]string {
 }
 
 func (o *object) bool(member string) *bool {
-	v := o.get(member)
-	if v == nil {
-		return nil
-	}
-	var b bool
-	if json.Unmarshal(v, &b) != nil {
+	switch v := o.members[member].(type) {
+	case nil:
+	case bool:
+		return &v
+	default:
 		o.wrongType(member, "a boolean")
-		return nil
 	}
-	return &b
+	return nil
 }
 
 // int64 reads an integer: a JSON number without a fraction, however written.
 func (o *object) int64(member string) *int64 {
-	v := o.get(member)
-	if v == nil {
+	switch v := o.members[member].(type) {
+	case nil:
 		return nil
-	}
-	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-		return &n
-	}
-	// 3.0 and 3e1 are integers too. Above 2^53 a float64 cannot tell.
-	if f, err := strconv.ParseFloat(string(v), 64); err == nil && v[0] != '"' && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		n := int64(f)
-		return &n
+	case json.Number:
+		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+			return &n
+		}
+		// 3.0 and 3e1 are integers too. Above 2^53 a float64 cannot tell.
+		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			n := int64(f)
+			return &n
+		}
 	}
 	o.wrongType(member, "an integer")
 	return nil
 }
 
-// int64OrDecimal reads an integer that some callers quote.
-func (o *object) int64OrDecimal(member string) *int64 {
-	v := o.get(member)
-	if v == nil || v[0] != '"' {
-		return o.int64(member)
-	}
-	s := o.text(member)
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		o.d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The member %s%s is not a number.", o.name, member))
+func (o *object) float64(member string) *float64 {
+	switch v := o.members[member].(type) {
+	case nil:
 		return nil
+	case json.Number:
+		if f, err := v.Float64(); err == nil {
+			return &f
+		}
 	}
-	o.d.alias(o.name + member + " as a string")
-	return &n
+	o.wrongType(member, "a number")
+	return nil
 }
 
 // object reads a nested object. One that is not there has no members.
 func (o *object) object(member string) *object {
 	nested := &object{d: o.d, name: o.name + member + "."}
-	if v := o.get(member); v != nil {
-		if v[0] != '{' || json.Unmarshal(v, &nested.members) != nil {
-			o.wrongType(member, "an object")
-		}
+	switch v := o.members[member].(type) {
+	case nil:
+	case map[string]any:
+		nested.members = v
+	default:
+		o.wrongType(member, "an object")
 	}
 	return nested
 }
 
 // empty tells whether nothing is set: {} and {"a":null} are the same.
 func (o *object) empty() bool {
-	for m := range o.members {
-		if o.get(m) != nil {
+	for _, v := range o.members {
+		if v != nil {
 			return false
 		}
 	}
 	return true
-}
-
-// rename accepts a member under another name, unless it is there under its own.
-func (o *object) rename(alias, member string) {
-	v := o.get(alias)
-	if v == nil {
-		return
-	}
-	o.d.alias(o.name + alias)
-	if o.get(member) == nil {
-		o.members[member] = v
-	}
-}
-
-// hoist takes members out of a nested object that has them by mistake, unless
-// they are where they belong as well.
-func (o *object) hoist(nested string, members ...string) {
-	from := o.object(nested)
-	for _, m := range members {
-		v := from.get(m)
-		if v == nil {
-			continue
-		}
-		o.d.alias(from.name + m)
-		if o.get(m) == nil {
-			o.members[m] = v
-		}
-		delete(from.members, m)
-		o.members[nested], _ = json.Marshal(from.members)
-	}
 }
 
 // kind is the JSON type that the service model gives a member.
@@ -257,23 +218,27 @@ const (
 	aMap    kind = '{'
 )
 
-// unsupported names the members that are set to something, in the order given:
-// {}, [] and "" are nothing. They are members this build cannot honour, which the
-// service refuses rather than ignores.
+// unsupported names the members that are set to something, sorted: {}, [] and "" are
+// nothing. They are members this build cannot honour, which the service refuses
+// rather than ignores.
 func (o *object) unsupported(members map[string]kind) []string {
 	var names []string
 	for _, m := range slices.Sorted(maps.Keys(members)) {
-		v := o.get(m)
-		switch k := members[m]; {
-		case v == nil:
+		switch v := o.members[m].(type) {
+		case nil:
 			continue
-		case v[0] != byte(k):
-			o.wrongType(m, map[kind]string{aString: "a string", aList: "a list", aMap: "an object"}[k])
-			continue
-		case k == aMap && o.object(m).empty(), k == aString && len(v) == 2:
-			continue
-		case k == aList && string(bytes.TrimSpace(v[1:len(v)-1])) == "":
-			continue
+		case map[string]any:
+			if o.object(m).empty() {
+				continue
+			}
+		case []any:
+			if len(v) == 0 {
+				continue
+			}
+		case string:
+			if v == "" {
+				continue
+			}
 		}
 		names = append(names, m)
 	}
@@ -296,6 +261,9 @@ func (d *controlDecoder) required(member string, s *string) string {
 	}
 	return *s
 }
+
+// header is a header that carries a member.
+func (d *controlDecoder) header(name string) string { return d.in.Header.Get(name) }
 
 // notZero refuses a zero that was given, where the domain's zero means that
 // nothing was: the one value it cannot judge.

@@ -8,16 +8,9 @@ import (
 
 // DecodeCreateJob reads PUT /jobs/{jobId}. Configuration that this build does not
 // honour goes by name into Unsupported, unless it is empty.
-//
-// Accepted beside the service model: presignedUrlConfigData, a quoted expiresInSec,
-// SchedulingConfig with endTimeBehavior, and abortConfig or timeoutConfig inside
-// jobExecutionsRolloutConfig. The model's spelling wins.
 func DecodeCreateJob(in *ControlInput) (*jobsvc.CreateJobRequest, error) {
 	d := &controlDecoder{in: in}
 	o := d.body()
-	o.rename("presignedUrlConfigData", "presignedUrlConfig")
-	o.rename("SchedulingConfig", "schedulingConfig")
-	o.hoist("jobExecutionsRolloutConfig", "abortConfig", "timeoutConfig")
 	return &jobsvc.CreateJobRequest{
 		JobID:              d.path("jobId"),
 		Targets:            o.strings("targets"),
@@ -46,7 +39,7 @@ func (o *object) presignedURLConfig() *jobsvc.PresignedURLConfig {
 	if c.empty() {
 		return nil
 	}
-	seconds := o.d.notZero("presignedUrlConfig.expiresInSec", c.int64OrDecimal("expiresInSec"),
+	seconds := o.d.notZero("presignedUrlConfig.expiresInSec", c.int64("expiresInSec"),
 		int64(jobsvc.MinPresignExpires/time.Second), int64(jobsvc.MaxPresignExpires/time.Second))
 	return &jobsvc.PresignedURLConfig{RoleARN: c.text("roleArn"), Expires: duration(seconds, time.Second)}
 }
@@ -66,21 +59,13 @@ func duration(n int64, unit time.Duration) time.Duration {
 	return time.Duration(clamp(n, int64((1<<62)/unit))) * unit
 }
 
-// DecodeCancelJob reads PUT /jobs/{jobId}/cancel. force is a query parameter; one
-// in the body is accepted when the query has none.
+// DecodeCancelJob reads PUT /jobs/{jobId}/cancel. force is a query parameter.
 func DecodeCancelJob(in *ControlInput) (*jobsvc.CancelJobRequest, error) {
 	d := &controlDecoder{in: in}
 	o := d.body()
-	force := d.queryBool("force")
-	if f := o.bool("force"); f != nil {
-		d.alias("force in the body")
-		if force == nil {
-			force = f
-		}
-	}
 	return &jobsvc.CancelJobRequest{
 		JobID:      d.path("jobId"),
-		Force:      isTrue(force),
+		Force:      isTrue(d.queryBool("force")),
 		ReasonCode: o.string("reasonCode"),
 		Comment:    o.string("comment"),
 	}, d.result()
@@ -105,17 +90,11 @@ func DecodeDescribeJob(in *ControlInput) (jobID string, err error) {
 	return d.path("jobId"), d.result()
 }
 
-// DecodeListJobs reads GET /jobs. The status SUCCEEDED, which jobs do not have,
-// is taken as COMPLETED.
+// DecodeListJobs reads GET /jobs.
 func DecodeListJobs(in *ControlInput) (*jobsvc.ListJobsRequest, error) {
 	d := &controlDecoder{in: in}
-	status := jobsvc.JobStatus(d.queryText("status"))
-	if status == jobsvc.JobStatus(jobsvc.StatusSucceeded) {
-		d.alias("status=SUCCEEDED")
-		status = jobsvc.JobCompleted
-	}
 	return &jobsvc.ListJobsRequest{
-		Status:          status,
+		Status:          jobsvc.JobStatus(d.queryText("status")),
 		TargetSelection: jobsvc.TargetSelection(d.queryText("targetSelection")),
 		ThingGroupName:  d.queryText("thingGroupName"),
 		ThingGroupID:    d.queryText("thingGroupId"),
