@@ -33,8 +33,8 @@ lint: tools-lint ## gofmt, go vet, staticcheck, generated files fresh
 	@fmt="$$(gofmt -s -l $$(git ls-files '*.go'))"; if [ -n "$$fmt" ]; then echo "gofmt -s would change:"; echo "$$fmt"; exit 1; fi
 	$(GO) vet $(PKGS)
 	$(BIN)/tools/staticcheck $(PKGS)
-	$(GO) generate ./jobsvc/httpapi
-	@git diff --exit-code --stat jobsvc/httpapi/operations.go || { echo "go generate changed it: commit the result"; exit 1; }
+	$(GO) generate ./jobsvc/httpapi ./jobsvc/wire/model
+	@git diff --exit-code --stat jobsvc/httpapi/operations.go jobsvc/wire/model/iot.go || { echo "go generate changed it: commit the result"; exit 1; }
 
 vuln: tools-lint ## Known vulnerabilities (needs the vulnerability database)
 	$(BIN)/tools/govulncheck $(PKGS)

@@ -136,3 +136,6 @@ func (r *route) params(segments []string) (map[string]string, bool) {
 	}
 	return params, true
 }
+
+// Built tells whether this build does an operation of the service iot.
+func Built(operation string) bool { return iotHandlers[operation] != nil }

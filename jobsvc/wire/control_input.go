@@ -59,9 +59,6 @@ type object struct {
 	members map[string]any
 }
 
-// get is a member, nil when it is not there.
-func (o *object) get(member string) any { return o.members[member] }
-
 func (o *object) wrongType(member, want string) {
 	o.d.fail(jobsvc.Errorf(jobsvc.CodeInvalidJSON, "The member %s%s must be %s.", o.name, member, want))
 }
