@@ -18,7 +18,7 @@
 //	scheduler/  sleeps until the earliest stored timer, fires it through the engine
 //	auth/       who is calling and what they may do: values in, decision out
 //	wire/       the bytes: JSON shapes, timestamps, error codes of both planes
-//	httpapi/    the HTTP edge: SigV4, the control plane; the jobs data plane is routed, not built yet
+//	httpapi/    the HTTP edge: SigV4, the control plane and the jobs data plane
 //
 // # States of a Job
 //

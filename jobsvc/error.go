@@ -33,6 +33,7 @@ const (
 
 	// Before an operation is known.
 	CodeAccessDenied       Code = "AccessDenied"               // AccessDeniedException
+	CodeForbidden          Code = "Forbidden"                  // ForbiddenException
 	CodeMissingCredentials Code = "MissingAuthenticationToken" // MissingAuthenticationTokenException
 	CodeUnknownAccessKey   Code = "UnrecognizedClient"         // UnrecognizedClientException
 	CodeInvalidSignature   Code = "InvalidSignature"           // InvalidSignatureException
@@ -46,7 +47,7 @@ func Codes() []Code {
 		CodeInvalidStateTransition, CodeVersionMismatch, CodeTerminalState, CodeLimitExceeded,
 		CodeThrottled, CodeConflict, CodeDeleteConflict, CodeCertificateState,
 		CodeCertificateValidation, CodeMalformedPolicy, CodeUnavailable, CodeInternal,
-		CodeUnknownOperation, CodeAccessDenied, CodeMissingCredentials, CodeUnknownAccessKey,
+		CodeUnknownOperation, CodeAccessDenied, CodeForbidden, CodeMissingCredentials, CodeUnknownAccessKey,
 		CodeInvalidSignature, CodeEntityTooLarge,
 	}
 }

@@ -54,6 +54,16 @@ func (a *awsCLI) query(query string, args ...string) string {
 	return a.iot(append(args, "--query", query, "--output", "text")...)
 }
 
+// jobsData runs an operation of the device plane and gives one value of its answer.
+func (a *awsCLI) jobsData(query string, args ...string) string {
+	a.t.Helper()
+	out, errs, status := a.run(append(append([]string{"iot-jobs-data"}, args...), "--query", query, "--output", "text")...)
+	if status != 0 {
+		a.t.Fatalf("aws iot-jobs-data %q: exit %d\n%s%s", args, status, out, errs)
+	}
+	return strings.TrimSpace(out)
+}
+
 // refused runs an operation that must fail with an exception of the service.
 func (a *awsCLI) refused(exception string, args ...string) string {
 	a.t.Helper()
@@ -124,6 +134,16 @@ func TestAWSCLI(t *testing.T) {
 		"list-job-executions-for-thing", "--thing-name", "pump-1", "--status", "QUEUED"), "from-s3\tfw-1")
 	a.want("describe-job-execution", a.query("execution.[jobId,status,executionNumber,versionNumber]",
 		"describe-job-execution", "--job-id", "fw-1", "--thing-name", "pump-1"), "fw-1\tQUEUED\t1\t1")
+
+	// The device plane over HTTP, as an operator: the document comes as it was written.
+	a.want("iot-jobs-data describe-job-execution", a.jobsData("execution.[thingName,jobDocument]", "describe-job-execution", "--job-id", "$next", "--thing-name", "pump-1"),
+		"pump-1\t"+document)
+	a.want("iot-jobs-data start-next-pending-job-execution", a.jobsData("execution.[jobId,status]", "start-next-pending-job-execution", "--thing-name", "pump-1"),
+		"fw-1\tIN_PROGRESS")
+	a.want("iot-jobs-data get-pending-job-executions", a.jobsData("[inProgressJobs[].jobId,queuedJobs[].jobId]", "get-pending-job-executions", "--thing-name", "pump-1"),
+		"fw-1\nfrom-s3")
+	a.want("iot-jobs-data update-job-execution", a.jobsData("executionState.statusDetails.step", "update-job-execution", "--job-id", "fw-1", "--thing-name", "pump-1",
+		"--status", "IN_PROGRESS", "--status-details", "step=fetch", "--include-job-execution-state"), "fetch")
 
 	a.iot("cancel-job", "--job-id", "fw-1", "--force", "--comment", "not today")
 	s.settled("the job is canceled", func() bool { status, counts := s.job("fw-1"); return status == "CANCELED" && counts.Canceled == 1 })

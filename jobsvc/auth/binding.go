@@ -35,14 +35,10 @@ func (r *Refusal) Error() string { return r.Reason }
 // the connection to that thing alone, which must be the certificate's. Any other
 // binds it to all things of the certificate.
 func Bind(b *jobsvc.Binding, clientID string, now time.Time, exists func(thing string) (bool, error)) (*Connection, error) {
-	switch {
-	case b.Status != jobsvc.CertificateActive:
-		return nil, &Refusal{"the certificate is " + string(b.Status)}
-	case !b.NotBefore.IsZero() && now.Before(b.NotBefore):
-		return nil, &Refusal{"the certificate is not valid yet"}
-	case !b.NotAfter.IsZero() && now.After(b.NotAfter):
-		return nil, &Refusal{"the certificate has expired"}
-	case len(b.Things) == 0:
+	if err := Usable(b, now); err != nil {
+		return nil, err
+	}
+	if len(b.Things) == 0 {
 		return nil, &Refusal{"the certificate is attached to no thing"}
 	}
 	c := &Connection{ClientID: clientID, CertificateID: b.ID}
@@ -62,6 +58,20 @@ func Bind(b *jobsvc.Binding, clientID string, now time.Time, exists func(thing s
 	c.Things = slices.Clone(b.Things)
 	slices.Sort(c.Things)
 	return c, nil
+}
+
+// Usable tells whether a certificate may be used now: ACTIVE and within its validity.
+// A certificate that is not comes back as *Refusal.
+func Usable(b *jobsvc.Binding, now time.Time) error {
+	switch {
+	case b.Status != jobsvc.CertificateActive:
+		return &Refusal{"the certificate is " + string(b.Status)}
+	case !b.NotBefore.IsZero() && now.Before(b.NotBefore):
+		return &Refusal{"the certificate is not valid yet"}
+	case !b.NotAfter.IsZero() && now.After(b.NotAfter):
+		return &Refusal{"the certificate has expired"}
+	}
+	return nil
 }
 
 // BindInsecure is Bind for a connection that proved nothing, on the listener for

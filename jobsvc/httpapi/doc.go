@@ -1,4 +1,4 @@
-// Package httpapi is the HTTP edge: AWS's REST-JSON API for operators, on the paths
+// Package httpapi is the HTTP edge: AWS's REST-JSON API for operators, and the device plane of jobs, on the paths
 // that two of AWS's services share. It finds the operation of a request, checks the
 // signature and the role, and then does for each operation the same three things:
 // decode with package wire, call the engine, encode.

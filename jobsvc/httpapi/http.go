@@ -74,7 +74,7 @@ func New(o Options) http.Handler {
 		Options: o,
 		routes: map[wire.Service]routes{
 			wire.ServiceIoT:      newRoutes(iotOperations, iotHandlers),
-			wire.ServiceJobsData: newRoutes(jobsDataOperations, nil),
+			wire.ServiceJobsData: newRoutes(jobsDataOperations, jobsDataHandlers),
 		},
 		metrics: newMetrics(o.Metrics),
 	}
@@ -84,8 +84,9 @@ func New(o Options) http.Handler {
 type call struct {
 	id        string
 	service   wire.Service
-	operation string // "Unknown" until the route is found
-	caller    string // name of the operator
+	operation string          // "Unknown" until the route is found
+	caller    string          // name of the operator
+	device    *jobsvc.Binding // of the client certificate of a device
 	input     wire.ControlInput
 }
 
@@ -147,6 +148,10 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 		return nil, jobsvc.Errorf(jobsvc.CodeUnknownOperation, "The service %s has no operation at this method and path.", c.service)
 	case route.handle == nil:
 		return nil, jobsvc.Errorf(jobsvc.CodeUnknownOperation, "The operation %s of the service %s is not built in this version of thingjobs yet.", c.operation, c.service)
+	case c.service == wire.ServiceJobsData:
+		if err := mayAct(c, role, params["thingName"]); err != nil {
+			return nil, err
+		}
 	case !auth.Allows(role, c.operation):
 		return nil, jobsvc.Errorf(jobsvc.CodeAccessDenied, "User: %s is not authorized to perform: iot:%s with the role %s.", c.caller, c.operation, role)
 	}

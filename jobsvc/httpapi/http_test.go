@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -320,10 +319,7 @@ func TestPlanes(t *testing.T) {
 		q    request
 		want string // in the message
 	}{
-		{"data scope", request{method: "GET", target: "/things/t/jobs", service: "iot-jobs-data"}, "GetPendingJobExecutions"},
-		{"data scope, PUT $next", request{method: "PUT", target: "/things/t/jobs/$next", service: "iot-jobs-data"}, "StartNextPendingJobExecution"},
-		{"data scope, GET $next", request{method: "GET", target: "/things/t/jobs/%24next", service: "iot-jobs-data"}, "DescribeJobExecution"},
-		{"data scope, update", request{method: "POST", target: "/things/t/jobs/j", service: "iot-jobs-data", body: "{}"}, "UpdateJobExecution"},
+		{"data scope", request{method: "POST", target: "/command-executions", service: "iot-jobs-data"}, "AWS IoT commands"},
 		{"data scope, control path", request{method: "GET", target: "/jobs", service: "iot-jobs-data"}, "no operation"},
 		{"control scope, update", request{method: "POST", target: "/things/t/jobs/j", body: "{}"}, "no operation"},
 		{"control scope, cancel execution", request{method: "PUT", target: "/things/t/jobs/j/cancel"}, "CancelJobExecution"},
@@ -344,53 +340,21 @@ func TestPlanes(t *testing.T) {
 	o.NoSignatures = true
 	open := serve(t, o)
 	for h, want := range map[string]string{
-		"devices.example.net":                   "GetPendingJobExecutions",
-		"data.jobs.iot.eu-west-1.amazonaws.com": "GetPendingJobExecutions",
+		"devices.example.net":                   "AWS IoT commands",
+		"data.jobs.iot.eu-west-1.amazonaws.com": "AWS IoT commands",
 	} {
-		got := request{method: "GET", target: "/things/t/jobs", unsigned: true, tamper: host(h)}.do(t, open.Client(), open.URL)
+		got := request{method: "POST", target: "/command-executions", unsigned: true, tamper: host(h)}.do(t, open.Client(), open.URL)
 		if got.status != 404 || !strings.Contains(got.message, want) {
 			t.Errorf("%s: %d %s", h, got.status, got.message)
 		}
 	}
 	// The scope is read even so.
-	got := request{method: "GET", target: "/things/t/jobs", service: "iot-jobs-data", key: jobsvc.AccessKey{ID: "AKIAANYONE", Secret: "x"}}.do(t, open.Client(), open.URL)
-	if got.status != 404 || !strings.Contains(got.message, "GetPendingJobExecutions") {
+	got := request{method: "POST", target: "/command-executions", service: "iot-jobs-data", key: jobsvc.AccessKey{ID: "AKIAANYONE", Secret: "x"}}.do(t, open.Client(), open.URL)
+	if got.status != 404 || !strings.Contains(got.message, "AWS IoT commands") {
 		t.Errorf("unverified scope: %d %s", got.status, got.message)
 	}
 	if got := (request{method: "GET", target: "/endpoint", unsigned: true}).do(t, open.Client(), open.URL); got.status != 200 {
 		t.Errorf("without signatures: %d %s", got.status, got.message)
-	}
-}
-
-func TestClientCertificateIsDevicePlane(t *testing.T) {
-	srv := httptest.NewUnstartedServer(httpapi.New(options()))
-	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	ca, err := auth.NewCA(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPEM, keyPEM, _, err := ca.IssueKeys(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := tls.X509KeyPair([]byte(certPEM), []byte(keyPEM))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := srv.Client()
-	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{cert}
-	got := request{method: "GET", target: "/things/t/jobs", unsigned: true}.do(t, client, srv.URL)
-	if got.status != 404 || !strings.Contains(got.message, "GetPendingJobExecutions") {
-		t.Errorf("got %d %s: %s", got.status, got.errType, got.message)
-	}
-	if got = (request{method: "GET", target: "/endpoint", unsigned: true}).do(t, client, srv.URL); got.status != 404 {
-		t.Errorf("a device reaches the control plane: %d %s", got.status, got.body)
-	}
-	// A signature says more than a certificate.
-	if got = (request{method: "GET", target: "/endpoint"}).do(t, client, srv.URL); got.status != 200 {
-		t.Errorf("signed, with a certificate: %d %s", got.status, got.message)
 	}
 }
 

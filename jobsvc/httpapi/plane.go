@@ -49,16 +49,16 @@ func (a *api) isDeviceHost(host string) bool {
 	return ok && rest != "" && prefix != "" && !strings.Contains(prefix, ".")
 }
 
-// authenticate tells which role the caller has, and notes the name.
-//
-// A device with a certificate and no signature gets no role, and passes: there is
-// no operation of the device plane yet that it could reach.
+// authenticate tells which role the caller has, and notes the name. A device with a
+// certificate and no signature gets no role: what it may do follows from its things.
 func (a *api) authenticate(c *call, r *http.Request, signed *auth.SignedRequest, sig *auth.Signature, sigErr error) (jobsvc.Role, error) {
 	switch {
 	case a.NoSignatures:
 		return jobsvc.RoleAdmin, nil
 	case jobsvc.ErrorCode(sigErr) == jobsvc.CodeMissingCredentials && r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
-		return "", nil
+		var err error
+		c.device, err = a.device(r.Context(), auth.CertificateID(r.TLS.PeerCertificates[0].Raw))
+		return "", err
 	case sigErr != nil:
 		return "", sigErr
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestMatch(t *testing.T) {
-	iot, data := newRoutes(iotOperations, iotHandlers), newRoutes(jobsDataOperations, nil)
+	iot, data := newRoutes(iotOperations, iotHandlers), newRoutes(jobsDataOperations, jobsDataHandlers)
 	for _, tc := range []struct {
 		routes       routes
 		method, path string
@@ -66,7 +66,7 @@ func TestBindings(t *testing.T) {
 	for _, set := range []struct {
 		bindings []binding
 		routes   routes
-	}{{iotOperations, newRoutes(iotOperations, iotHandlers)}, {jobsDataOperations, newRoutes(jobsDataOperations, nil)}} {
+	}{{iotOperations, newRoutes(iotOperations, iotHandlers)}, {jobsDataOperations, newRoutes(jobsDataOperations, jobsDataHandlers)}} {
 		for _, b := range set.bindings {
 			if r, _ := set.routes.match(b.method, b.path); r == nil || r.operation != b.operation {
 				t.Errorf("%s %s leads to %v, not %s", b.method, b.path, r, b.operation)

@@ -17,11 +17,6 @@ func MQTTCode(c jobsvc.Code) string {
 		return string(jobsvc.CodeInternal)
 	case jobsvc.CodeUnknownOperation:
 		return string(jobsvc.CodeInvalidTopic)
-	case jobsvc.CodeAlreadyExists, jobsvc.CodeLimitExceeded, jobsvc.CodeConflict,
-		jobsvc.CodeDeleteConflict, jobsvc.CodeCertificateState, jobsvc.CodeCertificateValidation,
-		jobsvc.CodeMalformedPolicy, jobsvc.CodeAccessDenied, jobsvc.CodeMissingCredentials,
-		jobsvc.CodeUnknownAccessKey, jobsvc.CodeInvalidSignature, jobsvc.CodeEntityTooLarge:
-		return string(jobsvc.CodeInvalidRequest)
 	}
-	return string(jobsvc.CodeInternal)
+	return string(jobsvc.CodeInvalidRequest)
 }

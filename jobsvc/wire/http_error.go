@@ -45,6 +45,7 @@ var exceptions = map[jobsvc.Code]Exception{
 	jobsvc.CodeInternal:               {"InternalFailureException", http.StatusInternalServerError},
 	jobsvc.CodeUnknownOperation:       {"UnknownOperationException", http.StatusNotFound},
 	jobsvc.CodeAccessDenied:           {"AccessDeniedException", http.StatusForbidden},
+	jobsvc.CodeForbidden:              {"ForbiddenException", http.StatusForbidden},
 	jobsvc.CodeMissingCredentials:     {"MissingAuthenticationTokenException", http.StatusForbidden},
 	jobsvc.CodeUnknownAccessKey:       {"UnrecognizedClientException", http.StatusForbidden},
 	jobsvc.CodeInvalidSignature:       {"InvalidSignatureException", http.StatusForbidden},

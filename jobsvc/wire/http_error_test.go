@@ -35,6 +35,7 @@ func TestHTTPExceptions(t *testing.T) {
 		jobsvc.CodeInternal:               {Name: "InternalFailureException", Status: 500},
 		jobsvc.CodeUnknownOperation:       {Name: "UnknownOperationException", Status: 404},
 		jobsvc.CodeAccessDenied:           {Name: "AccessDeniedException", Status: 403},
+		jobsvc.CodeForbidden:              {Name: "ForbiddenException", Status: 403},
 		jobsvc.CodeMissingCredentials:     {Name: "MissingAuthenticationTokenException", Status: 403},
 		jobsvc.CodeUnknownAccessKey:       {Name: "UnrecognizedClientException", Status: 403},
 		jobsvc.CodeInvalidSignature:       {Name: "InvalidSignatureException", Status: 403},
