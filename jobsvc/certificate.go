@@ -63,22 +63,3 @@ type ListPoliciesResult struct {
 	Policies   []Policy
 	NextMarker string
 }
-
-// Role is what an operator's access key may do.
-type Role string
-
-// The roles. A viewer reads, an operator does everything but manage access keys.
-const (
-	RoleAdmin    Role = "admin"
-	RoleOperator Role = "operator"
-	RoleViewer   Role = "viewer"
-)
-
-// AccessKey is an operator's credential for signed requests.
-type AccessKey struct {
-	ID        string // 20 characters, AKIA…
-	Secret    string
-	Role      Role
-	Name      string // of the operator
-	CreatedAt time.Time
-}

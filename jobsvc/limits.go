@@ -190,6 +190,9 @@ func invalidValue(field, value, format string, args ...any) *Error {
 	return Errorf(CodeInvalidRequest, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", clip(value), field, fmt.Sprintf(format, args...))
 }
 
+// Clip keeps a stranger's text that goes into a message readable: short and valid UTF-8.
+func Clip(s string) string { return clip(s) }
+
 // clip keeps a value that goes into a message to a readable length and valid UTF-8.
 func clip(s string) string {
 	const limit = 128

@@ -94,12 +94,19 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	}
 	link := new(broker.Link) // the engine comes before the broker that it tells
 	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Logger: log})
-	key, err := a.dir.adminKey(now)
+	key, fresh, err := a.dir.adminKey(now)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.eng.CreateAccessKey(ctx, key); err != nil {
+	// The key of the data directory may have been revoked: it comes back only when
+	// nobody else could manage the broker.
+	switch admins, err := a.eng.HasAdmin(ctx); {
+	case err != nil:
 		return nil, err
+	case fresh || !admins:
+		if err := a.eng.CreateAccessKey(ctx, key); err != nil {
+			return nil, err
+		}
 	}
 	a.brk, err = broker.New(broker.Options{Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg})
 	if err != nil {

@@ -128,17 +128,18 @@ func (d dataDir) credentials() (c credentials, err error) {
 	return c, err
 }
 
-// adminKey gives the admin's access key of the file, made when there is none.
-func (d dataDir) adminKey(now time.Time) (jobsvc.AccessKey, error) {
+// adminKey gives the admin's access key of the file. It is made, and fresh, when there
+// is none.
+func (d dataDir) adminKey(now time.Time) (key jobsvc.AccessKey, fresh bool, err error) {
 	c, err := d.credentials()
 	switch {
 	case err == nil:
-		return jobsvc.AccessKey{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Role: jobsvc.RoleAdmin, Name: "admin", CreatedAt: now}, nil
+		return jobsvc.AccessKey{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Role: jobsvc.RoleAdmin, Name: "admin", CreatedAt: now}, false, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return jobsvc.AccessKey{}, err
+		return jobsvc.AccessKey{}, false, err
 	}
 	k := auth.NewAccessKey(jobsvc.RoleAdmin, "admin", now)
-	return k, writeJSONFile(d.path("credentials.json"), credentials{k.ID, k.Secret}, 0o600)
+	return k, true, writeJSONFile(d.path("credentials.json"), credentials{k.ID, k.Secret}, 0o600)
 }
 
 // endpoints is where a running broker listens.

@@ -45,7 +45,7 @@ func TestDataDirModes(t *testing.T) {
 	if _, err := d.serverCertificate(ca, hostNames(nil), now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.adminKey(now); err != nil {
+	if _, _, err := d.adminKey(now); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{"": 0o700, "ca.key": 0o600, "server.key": 0o600, "credentials.json": 0o600, "ca.pem": 0o644, "server.pem": 0o644} {
@@ -143,17 +143,17 @@ func TestServerCertificate(t *testing.T) {
 func TestAdminKey(t *testing.T) {
 	t.Parallel()
 	d := newDataDir(t)
-	k, err := d.adminKey(time.Now())
-	if err != nil || k.ID == "" || len(k.Secret) < 40 {
+	k, fresh, err := d.adminKey(time.Now())
+	if err != nil || !fresh || k.ID == "" || len(k.Secret) < 40 {
 		t.Fatalf("made %q with a secret of %d characters, %v", k.ID, len(k.Secret), err)
 	}
-	if again, err := d.adminKey(time.Now()); err != nil || again.ID != k.ID || again.Secret != k.Secret {
+	if again, _, err := d.adminKey(time.Now()); err != nil || again.ID != k.ID || again.Secret != k.Secret {
 		t.Errorf("the second start has another key: %v", err)
 	}
 	if err := os.WriteFile(d.path("credentials.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.adminKey(time.Now()); err == nil {
+	if _, _, err := d.adminKey(time.Now()); err == nil {
 		t.Error("a damaged file was overwritten without a word")
 	}
 }

@@ -73,7 +73,7 @@ func New(o Options) http.Handler {
 	return &api{
 		Options: o,
 		routes: map[wire.Service]routes{
-			wire.ServiceIoT:      newRoutes(iotOperations, iotHandlers),
+			wire.ServiceIoT:      newRoutes(iotOperations, iotHandlers).and(newRoutes(operatorOperations, operatorHandlers)),
 			wire.ServiceJobsData: newRoutes(jobsDataOperations, jobsDataHandlers),
 		},
 		metrics: newMetrics(o.Metrics),

@@ -92,6 +92,14 @@ func newRoutes(bindings []binding, handlers map[string]handler) routes {
 	return rs
 }
 
+// and gives the routes of both.
+func (rs routes) and(more routes) routes {
+	for method, list := range more {
+		rs[method] = append(rs[method], list...)
+	}
+	return rs
+}
+
 // match finds the operation of a request and the parameters in its path. The
 // escaped path is split first and each segment decoded once, since names contain
 // ':' and even '/' in escaped form. Nothing is cleaned: a thing may be called

@@ -14,9 +14,6 @@ func CertScope(id string) kv.Scope { return certScope(id) }
 // PolicyScope is the scope of a policy.
 func PolicyScope(name string) kv.Scope { return policyScope(name) }
 
-// AccessKeyScope is the scope of an access key.
-func AccessKeyScope(id string) kv.Scope { return accessKeyScope(id) }
-
 // Certificate reads the certificate of the transaction's scope.
 func (t *Tx) Certificate(id string) (*jobsvc.Certificate, error) {
 	b, err := t.get(newKey(tagCert, id))
@@ -175,18 +172,4 @@ func (s *Store) ListPolicies(ctx context.Context, afterName string, limit int) (
 // PoliciesOf lists the names of the policies attached to a target.
 func (s *Store) PoliciesOf(ctx context.Context, target, afterName string, limit int) (names []string, next string, err error) {
 	return listKeys(ctx, s, newKey(tagAttached, target), afterName, limit)
-}
-
-// AccessKey reads an access key.
-func (s *Store) AccessKey(ctx context.Context, id string) (*jobsvc.AccessKey, error) {
-	b, err := s.get(ctx, newKey(tagAccessKey, id))
-	if err != nil {
-		return nil, err
-	}
-	return decodeJSON[jobsvc.AccessKey](b)
-}
-
-// PutAccessKey writes an access key.
-func (t *Tx) PutAccessKey(k *jobsvc.AccessKey) {
-	t.tx.Put(newKey(tagAccessKey, k.ID), encodeJSON(k))
 }
