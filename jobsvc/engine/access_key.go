@@ -92,7 +92,7 @@ func (e *Engine) ListAccessKeys(ctx context.Context, p jobsvc.Page) (*jobsvc.Lis
 		return nil, err
 	}
 	var after string
-	if err := decodeToken(p.Token, "access keys", &after); err != nil {
+	if err := e.decodeToken(p.Token, "access keys", &after); err != nil {
 		return nil, err
 	}
 	keys, next, err := e.store.ListAccessKeys(ctx, after, p.Size())
@@ -104,7 +104,7 @@ func (e *Engine) ListAccessKeys(ctx context.Context, p jobsvc.Page) (*jobsvc.Lis
 	}
 	res := &jobsvc.ListAccessKeysResult{Keys: keys}
 	if next != "" {
-		res.NextToken = encodeToken("access keys", next)
+		res.NextToken = e.encodeToken("access keys", next)
 	}
 	return res, nil
 }

@@ -109,7 +109,7 @@ func (e *Engine) ListCertificates(ctx context.Context, p jobsvc.Page) (*jobsvc.L
 		return nil, err
 	}
 	var from store.CertCursor
-	if err := decodeToken(p.Token, "certificates", &from); err != nil {
+	if err := e.decodeToken(p.Token, "certificates", &from); err != nil {
 		return nil, err
 	}
 	certs, more, err := e.store.ListCertificates(ctx, from, p.Size())
@@ -119,7 +119,7 @@ func (e *Engine) ListCertificates(ctx context.Context, p jobsvc.Page) (*jobsvc.L
 	res := &jobsvc.ListCertificatesResult{Certificates: certs}
 	if more {
 		last := certs[len(certs)-1]
-		res.NextMarker = encodeToken("certificates", store.CertCursor{CreatedAt: last.CreatedAt, ID: last.ID})
+		res.NextMarker = e.encodeToken("certificates", store.CertCursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return res, nil
 }
@@ -271,7 +271,7 @@ func (e *Engine) ListThingPrincipals(ctx context.Context, thing string, p jobsvc
 	}
 	filters := []any{"principals", thing}
 	var after string
-	if err := decodeToken(p.Token, filters, &after); err != nil {
+	if err := e.decodeToken(p.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	ids, next, err := e.store.CertificatesOf(ctx, thing, after, p.Size())
@@ -283,7 +283,7 @@ func (e *Engine) ListThingPrincipals(ctx context.Context, thing string, p jobsvc
 		res.Names = append(res.Names, e.opts.Account.ARN(jobsvc.ARNCert, id))
 	}
 	if next != "" {
-		res.NextToken = encodeToken(filters, next)
+		res.NextToken = e.encodeToken(filters, next)
 	}
 	return res, nil
 }
@@ -305,7 +305,7 @@ func (e *Engine) ListPrincipalThings(ctx context.Context, principal string, p jo
 	}
 	filters := []any{"principal-things", cert}
 	var after string
-	if err := decodeToken(p.Token, filters, &after); err != nil {
+	if err := e.decodeToken(p.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	things, _, more, err := e.store.ThingsOf(ctx, cert, after, p.Size())
@@ -314,7 +314,7 @@ func (e *Engine) ListPrincipalThings(ctx context.Context, principal string, p jo
 	}
 	res := &jobsvc.NamesResult{Names: things}
 	if more {
-		res.NextToken = encodeToken(filters, things[len(things)-1])
+		res.NextToken = e.encodeToken(filters, things[len(things)-1])
 	}
 	return res, nil
 }
@@ -411,7 +411,7 @@ func (e *Engine) ListPolicies(ctx context.Context, p jobsvc.Page) (*jobsvc.ListP
 		return nil, err
 	}
 	var after string
-	if err := decodeToken(p.Token, "policies", &after); err != nil {
+	if err := e.decodeToken(p.Token, "policies", &after); err != nil {
 		return nil, err
 	}
 	policies, next, err := e.store.ListPolicies(ctx, after, p.Size())
@@ -420,7 +420,7 @@ func (e *Engine) ListPolicies(ctx context.Context, p jobsvc.Page) (*jobsvc.ListP
 	}
 	res := &jobsvc.ListPoliciesResult{Policies: policies}
 	if next != "" {
-		res.NextMarker = encodeToken("policies", next)
+		res.NextMarker = e.encodeToken("policies", next)
 	}
 	return res, nil
 }
@@ -488,7 +488,7 @@ func (e *Engine) ListAttachedPolicies(ctx context.Context, target string, p jobs
 	}
 	filters := []any{"attached", target}
 	var after string
-	if err := decodeToken(p.Token, filters, &after); err != nil {
+	if err := e.decodeToken(p.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	names, next, err := e.store.PoliciesOf(ctx, target, after, p.Size())
@@ -506,7 +506,7 @@ func (e *Engine) ListAttachedPolicies(ctx context.Context, target string, p jobs
 		}
 	}
 	if next != "" {
-		res.NextMarker = encodeToken(filters, next)
+		res.NextMarker = e.encodeToken(filters, next)
 	}
 	return res, nil
 }

@@ -234,7 +234,7 @@ func (e *Engine) ListJobs(ctx context.Context, r *jobsvc.ListJobsRequest) (*jobs
 	}
 	filters := []any{"jobs", r.Status, r.TargetSelection, target, r.NamespaceID}
 	var from store.JobCursor
-	if err := decodeToken(r.Page.Token, filters, &from); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &from); err != nil {
 		return nil, err
 	}
 	keep := func(j *jobsvc.Job) bool {
@@ -250,7 +250,7 @@ func (e *Engine) ListJobs(ctx context.Context, r *jobsvc.ListJobsRequest) (*jobs
 	res.Jobs = jobs
 	if more {
 		last := jobs[len(jobs)-1]
-		res.NextToken = encodeToken(filters, store.JobCursor{CreatedAt: last.CreatedAt, ID: last.ID})
+		res.NextToken = e.encodeToken(filters, store.JobCursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return res, nil
 }

@@ -574,7 +574,7 @@ func (e *Engine) ListJobExecutionsForJob(ctx context.Context, r *jobsvc.ListJobE
 	}
 	filters := []any{"executions", r.JobID, r.Status}
 	var from store.ExecutionCursor
-	if err := decodeToken(r.Page.Token, filters, &from); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &from); err != nil {
 		return nil, err
 	}
 	if _, err := e.job(ctx, r.JobID); err != nil {
@@ -597,7 +597,7 @@ func (e *Engine) ListJobExecutionsForJob(ctx context.Context, r *jobsvc.ListJobE
 	res := &jobsvc.ListJobExecutionsResult{}
 	if len(refs) > size {
 		refs = refs[:size]
-		res.NextToken = encodeToken(filters, refs[size-1].Cursor())
+		res.NextToken = e.encodeToken(filters, refs[size-1].Cursor())
 	}
 	var err error
 	res.Executions, err = e.store.Executions(ctx, r.JobID, refs)
@@ -633,7 +633,7 @@ func (e *Engine) ListJobExecutionsForThing(ctx context.Context, r *jobsvc.ListJo
 	}
 	filters := []any{"thing-executions", r.ThingName, r.Status, r.JobID, r.NamespaceID}
 	var from *thingPlace
-	if err := decodeToken(r.Page.Token, filters, &from); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &from); err != nil {
 		return nil, err
 	}
 	q, err := e.store.ThingAndQueue(ctx, r.ThingName)
@@ -655,7 +655,7 @@ func (e *Engine) ListJobExecutionsForThing(ctx context.Context, r *jobsvc.ListJo
 	res := &jobsvc.ListJobExecutionsResult{Executions: list}
 	if size := r.Page.Size(); len(list) > size {
 		res.Executions = list[:size]
-		res.NextToken = encodeToken(filters, placeOf(&list[size-1]))
+		res.NextToken = e.encodeToken(filters, placeOf(&list[size-1]))
 	}
 	return res, nil
 }

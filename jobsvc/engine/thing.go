@@ -94,7 +94,7 @@ func (e *Engine) ListThings(ctx context.Context, r *jobsvc.ListThingsRequest) (*
 	}
 	filters := []any{"things", r.AttributeName, r.AttributeValue, r.Prefix}
 	var after string
-	if err := decodeToken(r.Page.Token, filters, &after); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	keep := func(t *jobsvc.Thing) bool {
@@ -113,7 +113,7 @@ func (e *Engine) ListThings(ctx context.Context, r *jobsvc.ListThingsRequest) (*
 	}
 	res := &jobsvc.ListThingsResult{Things: things}
 	if next != "" {
-		res.NextToken = encodeToken(filters, next)
+		res.NextToken = e.encodeToken(filters, next)
 	}
 	return res, nil
 }

@@ -154,7 +154,7 @@ func (e *Engine) ListThingGroups(ctx context.Context, r *jobsvc.ListThingGroupsR
 	}
 	filters := []any{"groups", r.Parent, r.NamePrefix, r.Recursive}
 	var after string
-	if err := decodeToken(r.Page.Token, filters, &after); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	if r.Parent != "" {
@@ -186,7 +186,7 @@ func (e *Engine) ListThingGroups(ctx context.Context, r *jobsvc.ListThingGroupsR
 		res.Groups = append(res.Groups, g.Name)
 	}
 	if next != "" {
-		res.NextToken = encodeToken(filters, next)
+		res.NextToken = e.encodeToken(filters, next)
 	}
 	return res, nil
 }
@@ -268,7 +268,7 @@ func (e *Engine) ListThingsInThingGroup(ctx context.Context, r *jobsvc.ListThing
 	}
 	filters := []any{"members", r.ThingGroupName, r.Recursive}
 	var after string
-	if err := decodeToken(r.Page.Token, filters, &after); err != nil {
+	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	if _, err := e.thingGroup(ctx, r.ThingGroupName); err != nil {
@@ -291,7 +291,7 @@ func (e *Engine) ListThingsInThingGroup(ctx context.Context, r *jobsvc.ListThing
 		res.Names = append(res.Names, m.Thing)
 	}
 	if len(members) > r.Page.Size() {
-		res.NextToken = encodeToken(filters, res.Names[len(res.Names)-1])
+		res.NextToken = e.encodeToken(filters, res.Names[len(res.Names)-1])
 	}
 	return res, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"sync"
@@ -15,8 +16,9 @@ import (
 // Store is the typed face of a kv.DB. Its read methods see what is committed and
 // durable; a record that does not exist is nil without an error.
 type Store struct {
-	db   kv.DB
-	jobs jobCache
+	db       kv.DB
+	jobs     jobCache
+	tokenKey []byte
 }
 
 // Open takes a kv.DB into use: an empty one gets the layout's version, one of
@@ -41,8 +43,37 @@ func Open(ctx context.Context, db kv.DB) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.tokenKey, err = s.meta(ctx, "tokenKey", func() []byte {
+		k := make([]byte, 32)
+		rand.Read(k) // never fails
+		return k
+	})
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
+
+// meta gives an installation-wide setting, which is made once.
+func (s *Store) meta(ctx context.Context, name string, first func() []byte) (value []byte, err error) {
+	k, made := newKey(tagMeta, name), first()
+	_, err = s.db.Update(ctx, metaScope(name), func(tx kv.Tx) error {
+		items, err := tx.Get(k)
+		if err != nil {
+			return err
+		}
+		if value = bytes.Clone(items[0].Value); value == nil {
+			value = made
+			tx.Put(k, made)
+		}
+		return nil
+	})
+	return value, err
+}
+
+// TokenKey is the secret that page tokens are authenticated with, the same for the life
+// of the store.
+func (s *Store) TokenKey() []byte { return s.tokenKey }
 
 // Now is the store's clock.
 func (s *Store) Now(ctx context.Context) (time.Time, error) { return s.db.Now(ctx) }
