@@ -32,6 +32,7 @@ func (a Account) Parse(arn string) (kind, name string, ok bool) {
 const (
 	ARNThing      = "thing"
 	ARNThingGroup = "thinggroup"
+	ARNThingType  = "thingtype"
 	ARNJob        = "job"
 	ARNCert       = "cert"
 	ARNPolicy     = "policy"

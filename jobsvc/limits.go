@@ -26,6 +26,7 @@ const (
 	MinPresignExpires   = 60 * time.Second
 	MaxPresignExpires   = 3600 * time.Second
 
+	MaxTags              = 50   // of a resource
 	MaxStatusDetails     = 10   // pairs
 	MaxStatusDetailKey   = 128  // characters
 	MaxStatusDetailValue = 1024 // characters
@@ -37,7 +38,9 @@ const (
 	// PendingShown is how many executions per status a device is shown in a list.
 	PendingShown = 10
 
-	MaxAttributes      = 3 // of a thing without a type
+	MaxAttributes      = 3  // of a thing without a type
+	MaxTypedAttributes = 50 // of a thing with one
+	MaxSearchable      = 3  // searchable attributes of a thing type
 	MaxGroupAttributes = 50
 	MaxGroupsPerThing  = 10
 	MaxGroupDepth      = 7 // levels, the root included

@@ -19,7 +19,29 @@ type CreateThingGroupRequest struct {
 	ParentName     string
 	Description    string
 	Attributes     map[string]string
-	Unsupported    []string
+	Tags           []Tag
+}
+
+// UpdateThingGroupRequest is the input of UpdateThingGroup. Description is replaced,
+// also by "".
+type UpdateThingGroupRequest struct {
+	ThingGroupName  string
+	Description     string
+	Attributes      *AttributeUpdate
+	ExpectedVersion *int64
+}
+
+// DeleteThingGroupRequest is the input of DeleteThingGroup.
+type DeleteThingGroupRequest struct {
+	ThingGroupName  string
+	ExpectedVersion *int64
+}
+
+// UpdateThingGroupsForThingRequest is the input of UpdateThingGroupsForThing: names of
+// groups to join and to leave, in one step.
+type UpdateThingGroupsForThingRequest struct {
+	ThingName   string
+	Add, Remove []string
 }
 
 // ThingGroupDescription is what DescribeThingGroup tells. Ancestors runs from the

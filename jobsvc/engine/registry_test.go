@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 func TestThings(t *testing.T) {
@@ -29,7 +30,6 @@ func TestThings(t *testing.T) {
 		{ThingName: "x", Attributes: map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}},
 		{ThingName: "x", Attributes: map[string]string{"a b": "1"}},
 		{ThingName: "x", Attributes: map[string]string{"a": "b c"}},
-		{ThingName: "x", Unsupported: []string{"thingTypeName"}},
 	} {
 		_, err := w.CreateThing(w.ctx, bad)
 		w.code(jobsvc.CodeInvalidRequest, err)
@@ -253,5 +253,114 @@ func TestPrincipals(t *testing.T) {
 	w.code(jobsvc.CodeNotFound, err)
 	if l, err := w.ListCertificates(w.ctx, jobsvc.Page{MaxResults: 1}); err != nil || len(l.Certificates) != 1 || l.NextMarker != "" {
 		t.Errorf("certificates: %+v, %v", l, err)
+	}
+}
+
+// A snapshot has who was a member when the job was made, whatever happens to them and to
+// their groups before their turn comes.
+func TestSnapshotOutlivesMemberships(t *testing.T) {
+	w := newWorld(t)
+	w.thing("leaves", "returns", "stays", "late", "orphan")
+	w.group("root", "")
+	w.group("north", "root", "leaves", "returns", "stays")
+	w.group("south", "root", "orphan")
+	w.job("fw", account.ARN("thinggroup", "root")) // its rollout has not begun
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "north", "leaves"))
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "north", "returns"))
+	w.must(w.AddThingToThingGroup(w.ctx, "north", "returns"))
+	w.must(w.AddThingToThingGroup(w.ctx, "north", "late"))
+	for _, version := range []int64{7, 1} {
+		err := w.DeleteThingGroup(w.ctx, &jobsvc.DeleteThingGroupRequest{ThingGroupName: "south", ExpectedVersion: &version})
+		if (version == 1) != (err == nil) {
+			t.Errorf("DeleteThingGroup of version %d: %v", version, err)
+		}
+	}
+	w.restart()
+	w.runTimers()
+	var got []string
+	for _, x := range w.executions("fw", jobsvc.StatusQueued, 100) {
+		got = append(got, x.ThingName)
+	}
+	slices.Sort(got)
+	if want := []string{"leaves", "orphan", "returns", "stays"}; !slices.Equal(got, want) {
+		t.Errorf("executions of %q, want %q", got, want)
+	}
+	w.checkCounters("fw")
+
+	// A job made now has who is a member now.
+	w.job("next", account.ARN("thinggroup", "root"))
+	w.runTimers()
+	got = nil
+	for _, x := range w.executions("next", jobsvc.StatusQueued, 100) {
+		got = append(got, x.ThingName)
+	}
+	slices.Sort(got)
+	if want := []string{"late", "returns", "stays"}; !slices.Equal(got, want) {
+		t.Errorf("executions of %q, want %q", got, want)
+	}
+	groups, err := w.ListThingGroupsForThing(w.ctx, "orphan", jobsvc.Page{})
+	if err != nil || len(groups.Groups) != 0 {
+		t.Errorf("orphan is in %v, %v", groups, err)
+	}
+}
+
+// What is remembered of memberships that ended goes away when no rollout needs it.
+func TestLeftMembershipsAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.thing("pump")
+	w.group("a", "", "pump")
+	w.group("b", "", "pump")
+	rows := func() (n int) {
+		for _, tag := range []byte{'n', 'N'} {
+			items, _, err := w.db.Scan(w.ctx, kv.Prefix([]byte{tag}, 100))
+			w.must(err)
+			n += len(items)
+		}
+		return n
+	}
+	w.job("fw", account.ARN("thinggroup", "a"))
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "a", "pump"))
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "b", "pump"))
+	if n := rows(); n != 4 {
+		t.Errorf("%d rows while the rollout has not begun, want 4", n)
+	}
+	w.runTimers()
+	w.must(w.AddThingToThingGroup(w.ctx, "a", "pump"))
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "a", "pump"))
+	if n := rows(); n != 2 {
+		t.Errorf("%d rows after the rollout, want those of the last change alone", n)
+	}
+	w.must(w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "pump"}))
+	if n := rows(); n != 0 {
+		t.Errorf("%d rows of a thing that is gone", n)
+	}
+}
+
+// A page of a filter that hardly anything passes looks at so many things and no more.
+func TestListThingsIsBounded(t *testing.T) {
+	w := newWorld(t)
+	const things = 21_000
+	for i := range things {
+		attrs := map[string]string{"site": "north"}
+		if i == things-1 {
+			attrs["site"] = "south"
+		}
+		_, err := w.CreateThing(w.ctx, &jobsvc.CreateThingRequest{ThingName: fmt.Sprintf("pump-%05d", i), Attributes: attrs})
+		w.must(err)
+	}
+	var pages int
+	var found []string
+	for token := ""; ; pages++ {
+		res, err := w.ListThings(w.ctx, &jobsvc.ListThingsRequest{AttributeName: "site", AttributeValue: "south", Page: jobsvc.Page{Token: token}})
+		w.must(err)
+		for _, t := range res.Things {
+			found = append(found, t.Name)
+		}
+		if token = res.NextToken; token == "" {
+			break
+		}
+	}
+	if pages != 1 || !slices.Equal(found, []string{"pump-20999"}) {
+		t.Errorf("%d pages more, found %q", pages, found)
 	}
 }

@@ -12,28 +12,25 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// CreateThing puts a thing into the registry. Asked again with the same attributes it
-// answers with the thing there is.
+// CreateThing puts a thing into the registry. Asked again with the same type and
+// attributes it answers with the thing there is.
 //
-// Errors: CodeInvalidRequest; CodeAlreadyExists when a thing of that name has other
-// attributes.
+// Errors: CodeInvalidRequest, also for a deprecated type; CodeNotFound for a type that
+// does not exist; CodeAlreadyExists when a thing of that name is configured differently.
 //
 // AWS: CreateThing.
 func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) (*jobsvc.Thing, error) {
 	if err := jobsvc.ValidateName("thingName", r.ThingName); err != nil {
 		return nil, err
 	}
-	if err := jobsvc.ValidateAttributes(r.Attributes, jobsvc.MaxAttributes); err != nil {
-		return nil, err
-	}
-	if err := unsupported(r.Unsupported); err != nil {
+	if err := jobsvc.ValidateAttributes(r.Attributes, attributeLimit(r.TypeName)); err != nil {
 		return nil, err
 	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	made := &jobsvc.Thing{Name: r.ThingName, ID: uuid.NewString(), Attributes: r.Attributes, Version: 1, CreatedAt: now}
+	made := &jobsvc.Thing{Name: r.ThingName, ID: uuid.NewString(), TypeName: r.TypeName, Attributes: r.Attributes, Version: 1, CreatedAt: now}
 	var result *jobsvc.Thing
 	_, err = e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
 		existing, err := tx.Thing(r.ThingName)
@@ -41,14 +38,18 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 		case err != nil:
 			return err
 		case existing == nil:
+			if err := checkType(tx, r.TypeName); err != nil {
+				return err
+			}
 			tx.PutThing(made)
+			tx.SetType(made.Name, "", made.TypeName)
 			result = made
-		case maps.Equal(existing.Attributes, r.Attributes):
+		case existing.TypeName == r.TypeName && maps.Equal(existing.Attributes, r.Attributes):
 			result = existing
 		default:
 			return &jobsvc.Error{
 				Code:        jobsvc.CodeAlreadyExists,
-				Message:     "Thing " + r.ThingName + " already exists with different attributes.",
+				Message:     "Thing " + r.ThingName + " already exists with another type or other attributes.",
 				ResourceID:  existing.ID,
 				ResourceARN: e.opts.Account.ARN(jobsvc.ARNThing, r.ThingName),
 			}
@@ -92,13 +93,19 @@ func (e *Engine) ListThings(ctx context.Context, r *jobsvc.ListThingsRequest) (*
 	if r.AttributeValue != "" && r.AttributeName == "" {
 		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "attributeValue needs attributeName.")
 	}
-	filters := []any{"things", r.AttributeName, r.AttributeValue, r.Prefix}
+	if r.TypeName != "" && r.AttributeName == "" {
+		return e.listThingsOfType(ctx, r)
+	}
+	filters := []any{"things", r.TypeName, r.AttributeName, r.AttributeValue, r.Prefix}
 	var after string
 	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
 		return nil, err
 	}
 	keep := func(t *jobsvc.Thing) bool {
-		if r.AttributeName == "" {
+		switch {
+		case r.TypeName != "" && t.TypeName != r.TypeName:
+			return false
+		case r.AttributeName == "":
 			return true
 		}
 		v, ok := t.Attributes[r.AttributeName]
@@ -116,6 +123,97 @@ func (e *Engine) ListThings(ctx context.Context, r *jobsvc.ListThingsRequest) (*
 		res.NextToken = e.encodeToken(filters, next)
 	}
 	return res, nil
+}
+
+// listThingsOfType is ListThings by type alone, for which there is an index.
+func (e *Engine) listThingsOfType(ctx context.Context, r *jobsvc.ListThingsRequest) (*jobsvc.ListThingsResult, error) {
+	filters := []any{"things of type", r.TypeName}
+	var after string
+	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
+		return nil, err
+	}
+	names, next, err := e.store.ThingsOfType(ctx, r.TypeName, after, r.Page.Size())
+	if err != nil {
+		return nil, storeError(err)
+	}
+	things, err := e.store.Things(ctx, names)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	res := &jobsvc.ListThingsResult{}
+	for _, t := range things {
+		if t != nil && t.TypeName == r.TypeName {
+			res.Things = append(res.Things, *t)
+		}
+	}
+	if next != "" {
+		res.NextToken = e.encodeToken(filters, next)
+	}
+	return res, nil
+}
+
+// UpdateThing changes attributes and type of a thing and counts its version up, also when
+// nothing is different afterwards.
+//
+// Errors: CodeInvalidRequest, also for a deprecated type and for more attributes than a
+// thing without a type may have; CodeNotFound for the thing and the type;
+// CodeVersionMismatch.
+//
+// AWS: UpdateThing.
+func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) error {
+	if err := jobsvc.ValidateName("thingName", r.ThingName); err != nil {
+		return err
+	}
+	if r.RemoveType && r.TypeName != "" {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "thingTypeName and removeThingType exclude each other.")
+	}
+	_, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+		t, err := tx.Thing(r.ThingName)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			return thingNotFound(r.ThingName)
+		}
+		if err := checkVersion("thing "+t.Name, r.ExpectedVersion, t.Version); err != nil {
+			return err
+		}
+		changed := *t
+		changed.Version++
+		switch {
+		case r.RemoveType:
+			changed.TypeName = ""
+		case r.TypeName != "" && r.TypeName != t.TypeName:
+			if err := checkType(tx, r.TypeName); err != nil {
+				return err
+			}
+			changed.TypeName = r.TypeName
+		}
+		changed.Attributes = r.Attributes.Apply(t.Attributes)
+		if err := jobsvc.ValidateAttributes(changed.Attributes, attributeLimit(changed.TypeName)); err != nil {
+			return err
+		}
+		tx.PutThing(&changed)
+		tx.SetType(t.Name, t.TypeName, changed.TypeName)
+		return nil
+	})
+	return storeError(err)
+}
+
+// checkVersion refuses a change that was meant for another version of something.
+func checkVersion(what string, expected *int64, stored int64) error {
+	if expected == nil || *expected == stored {
+		return nil
+	}
+	return jobsvc.Errorf(jobsvc.CodeVersionMismatch, "expectedVersion is %d but %s is at version %d.", *expected, what, stored)
+}
+
+// attributeLimit is how many attributes a thing of a type, "" for none, may have.
+func attributeLimit(typeName string) int {
+	if typeName == "" {
+		return jobsvc.MaxAttributes
+	}
+	return jobsvc.MaxTypedAttributes
 }
 
 // DeleteThing takes a thing out of the registry. It leaves its groups, and its
@@ -141,8 +239,8 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 		if err != nil || t == nil {
 			return err
 		}
-		if r.ExpectedVersion != nil && *r.ExpectedVersion != t.Version {
-			return jobsvc.Errorf(jobsvc.CodeVersionMismatch, "expectedVersion is %d but thing %s is at version %d.", *r.ExpectedVersion, t.Name, t.Version)
+		if err := checkVersion("thing "+t.Name, r.ExpectedVersion, t.Version); err != nil {
+			return err
 		}
 		principals, err := tx.Attachments(t.Name)
 		if err != nil {
@@ -158,6 +256,10 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 		for g := range groups {
 			tx.DeleteMembership(t.Name, g)
 		}
+		if err := tx.ForgetLeft(t.Name, now.AddDate(100, 0, 0)); err != nil {
+			return err
+		}
+		tx.SetType(t.Name, t.TypeName, "")
 		q, err := tx.Queue(t.Name)
 		if err != nil {
 			return err

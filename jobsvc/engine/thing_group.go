@@ -4,13 +4,13 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/registry"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // CreateThingGroup makes a static group, below a parent if one is named. Asked again
@@ -35,7 +35,7 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 	if err := jobsvc.ValidateAttributes(r.Attributes, jobsvc.MaxGroupAttributes); err != nil {
 		return nil, err
 	}
-	if err := unsupported(r.Unsupported); err != nil {
+	if err := jobsvc.ValidateTags(r.Tags); err != nil {
 		return nil, err
 	}
 	if r.ParentName != "" {
@@ -59,6 +59,7 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 			return err
 		case g == nil:
 			tx.PutThingGroup(made)
+			tx.PutTags(store.Resource{Kind: jobsvc.ARNThingGroup, Name: made.Name}, r.Tags)
 			result = made
 		case g.Parent == r.ParentName && g.Description == r.Description && maps.Equal(g.Attributes, r.Attributes):
 			result = g
@@ -191,107 +192,98 @@ func (e *Engine) ListThingGroups(ctx context.Context, r *jobsvc.ListThingGroupsR
 	return res, nil
 }
 
-// AddThingToThingGroup makes a thing a direct member of a group; again does nothing.
-// group and thing are names.
+// UpdateThingGroup replaces the description of a group and changes its attributes. It
+// gives the new version.
 //
-// Errors: CodeInvalidRequest, also for an 11th group or a second one below the same
-// root; CodeNotFound.
+// Errors: CodeInvalidRequest, CodeNotFound, CodeVersionMismatch.
 //
-// AWS: AddThingToThingGroup.
-func (e *Engine) AddThingToThingGroup(ctx context.Context, group, thing string) error {
-	if err := jobsvc.ValidateName("thingName", thing); err != nil {
+// AWS: UpdateThingGroup.
+func (e *Engine) UpdateThingGroup(ctx context.Context, r *jobsvc.UpdateThingGroupRequest) (version int64, err error) {
+	if err := jobsvc.ValidateName("thingGroupName", r.ThingGroupName); err != nil {
+		return 0, err
+	}
+	if err := jobsvc.ValidateGroupDescription(r.Description); err != nil {
+		return 0, err
+	}
+	_, err = e.store.Update(ctx, store.GroupScope(r.ThingGroupName), func(tx *store.Tx) error {
+		g, err := tx.ThingGroup(r.ThingGroupName)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			return notFound("Thing group", r.ThingGroupName)
+		}
+		if err := checkVersion("thing group "+g.Name, r.ExpectedVersion, g.Version); err != nil {
+			return err
+		}
+		changed := *g
+		changed.Description = r.Description
+		changed.Attributes = r.Attributes.Apply(g.Attributes)
+		if err := jobsvc.ValidateAttributes(changed.Attributes, jobsvc.MaxGroupAttributes); err != nil {
+			return err
+		}
+		changed.Version++
+		version = changed.Version
+		tx.PutThingGroup(&changed)
+		return nil
+	})
+	return version, storeError(err)
+}
+
+// DeleteThingGroup deletes a group without children. Its members leave it: a stored
+// chain of steps takes their memberships away, but from the moment this returns they
+// count no more. A job that has the group as a target goes on. A group that does not
+// exist is deleted already.
+//
+// Errors: CodeInvalidRequest, CodeVersionMismatch.
+//
+// AWS: DeleteThingGroup.
+func (e *Engine) DeleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGroupRequest) error {
+	if err := jobsvc.ValidateName("thingGroupName", r.ThingGroupName); err != nil {
 		return err
 	}
-	g, err := e.thingGroup(ctx, group)
+	children, _, err := e.store.GroupChildren(ctx, r.ThingGroupName, "", 3)
 	if err != nil {
-		return err
+		return storeError(err)
 	}
-	path, err := e.ancestors(ctx, group)
-	if err != nil {
-		return err
+	if len(children) > 0 {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s still has child groups: %s and perhaps more.", r.ThingGroupName, strings.Join(children, ", "))
 	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
-		t, err := tx.Thing(thing)
-		if err != nil {
+	_, err = e.store.Update(ctx, store.GroupScope(r.ThingGroupName), func(tx *store.Tx) error {
+		g, err := tx.ThingGroup(r.ThingGroupName)
+		if err != nil || g == nil {
 			return err
 		}
-		if t == nil {
-			return thingNotFound(thing)
-		}
-		member, err := tx.Memberships(thing)
-		if err != nil {
+		if err := checkVersion("thing group "+g.Name, r.ExpectedVersion, g.Version); err != nil {
 			return err
 		}
-		if _, ok := member[group]; ok {
-			return nil
-		}
-		if len(member) >= jobsvc.MaxGroupsPerThing {
-			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s is in %d groups already.", thing, len(member))
-		}
-		for other := range member {
-			root, err := rootOf(tx, other)
-			if err != nil {
-				return err
-			}
-			if len(path) > 0 && root == path[0] {
-				return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s is in group %s of the same hierarchy already.", thing, other)
-			}
-		}
-		tx.PutMembership(thing, group, &store.Membership{ThingID: t.ID, GroupID: g.ID, JoinedAt: now})
+		tx.DeleteThingGroup(g, now)
+		tx.DeleteTags(store.Resource{Kind: jobsvc.ARNThingGroup, Name: g.Name})
+		tx.SetTimer(store.GroupTimer(g, now))
 		return nil
 	})
-	return storeError(err)
-}
-
-// rootOf walks up from a group. A parent is fixed for life, so this is not a race.
-func rootOf(tx *store.Tx, name string) (string, error) {
-	for {
-		g, err := tx.PeekThingGroup(name)
-		if err != nil || g == nil || g.Parent == "" {
-			return name, err
-		}
-		name = g.Parent
-	}
-}
-
-// ListThingsInThingGroup lists the members of a group by name. Errors:
-// CodeInvalidRequest, CodeNotFound.
-//
-// AWS: ListThingsInThingGroup.
-func (e *Engine) ListThingsInThingGroup(ctx context.Context, r *jobsvc.ListThingsInThingGroupRequest) (*jobsvc.NamesResult, error) {
-	if err := r.Page.Validate(); err != nil {
-		return nil, err
-	}
-	filters := []any{"members", r.ThingGroupName, r.Recursive}
-	var after string
-	if err := e.decodeToken(r.Page.Token, filters, &after); err != nil {
-		return nil, err
-	}
-	if _, err := e.thingGroup(ctx, r.ThingGroupName); err != nil {
-		return nil, err
-	}
-	groups := []string{r.ThingGroupName}
-	if r.Recursive {
-		var err error
-		if groups, err = registry.Descendants(ctx, e.store, r.ThingGroupName, zeroTime); err != nil {
-			return nil, storeError(err)
-		}
-	}
-	// One more than the page tells whether there is another.
-	members, _, err := registry.Members(ctx, e.store, groups, after, r.Page.Size()+1, zeroTime)
 	if err != nil {
-		return nil, storeError(err)
+		return storeError(err)
 	}
-	res := &jobsvc.NamesResult{}
-	for _, m := range members[:min(len(members), r.Page.Size())] {
-		res.Names = append(res.Names, m.Thing)
+	poke(e.wake)
+	return e.detachAll(ctx, e.opts.Account.ARN(jobsvc.ARNThingGroup, r.ThingGroupName))
+}
+
+// detachAll detaches every policy from a target that is gone.
+func (e *Engine) detachAll(ctx context.Context, target string) error {
+	for {
+		policies, _, err := e.store.PoliciesOf(ctx, target, "", jobsvc.MaxPageSize)
+		if err != nil || len(policies) == 0 {
+			return storeError(err)
+		}
+		for _, p := range policies {
+			if _, err := e.store.Update(ctx, store.PolicyScope(p), func(tx *store.Tx) error { tx.DetachPolicy(p, target); return nil }); err != nil {
+				return storeError(err)
+			}
+		}
 	}
-	if len(members) > r.Page.Size() {
-		res.NextToken = e.encodeToken(filters, res.Names[len(res.Names)-1])
-	}
-	return res, nil
 }

@@ -37,6 +37,8 @@ func (e *Engine) Fire(ctx context.Context, t store.Timer, now time.Time) error {
 		err = e.stepCancel(ctx, t)
 	case store.TimerDelete:
 		err = e.stepDelete(ctx, t)
+	case store.TimerGroup:
+		err = e.stepGroup(ctx, t)
 	case store.TimerTimeout:
 		err = e.stepTimeout(ctx, t, now)
 	default:

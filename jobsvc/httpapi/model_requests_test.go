@@ -291,5 +291,11 @@ var minimal = map[string]func(*world) modelRequest{
 	"ListPolicyPrincipals":  func(w *world) modelRequest { return modelRequest{"policyName": w.policy()} },
 }
 
+// notSupported are operations that every request is refused to, with a sentence.
+var notSupported = []string{
+	"AddThingToBillingGroup", "CreateBillingGroup", "DeleteBillingGroup", "DescribeBillingGroup",
+	"ListBillingGroups", "ListThingsInBillingGroup", "RemoveThingFromBillingGroup", "UpdateBillingGroup",
+}
+
 // tolerated are violations that the service, or the specification, takes on purpose.
 var tolerated = map[string][]string{}

@@ -287,7 +287,7 @@ func (m *serviceModel) valid(shape string, depth int) any {
 func TestModel(t *testing.T) {
 	m := readModel(t)
 	for _, operation := range slices.Sorted(maps.Keys(m.Operations)) {
-		if !httpapi.Built(operation) {
+		if !httpapi.Built(operation) || slices.Contains(notSupported, operation) {
 			continue
 		}
 		fix, ok := minimal[operation]
@@ -318,6 +318,18 @@ func TestModel(t *testing.T) {
 				t.Errorf("the minimal request: %d %s %s", got.Code, headerOf(got, "x-amzn-ErrorType"), got.Body)
 			}
 		})
+	}
+}
+
+// What is not supported says so to every valid request.
+func TestNotSupported(t *testing.T) {
+	w := newWorld(t)
+	for _, operation := range notSupported {
+		input := w.model.Operations[operation].Input.Shape
+		got := w.model.send(t, w.handler, operation, w.model.valid(input, 0).(map[string]any))
+		if got.Code != http.StatusBadRequest || headerOf(got, "x-amzn-ErrorType") != "InvalidRequestException" || !strings.Contains(got.Body.String(), "not supported") {
+			t.Errorf("%s: %d %s", operation, got.Code, got.Body)
+		}
 	}
 }
 

@@ -38,13 +38,22 @@ func (a *api) listThings(ctx context.Context, in *wire.ControlInput) ([]byte, er
 	return wire.EncodeListThings(a.Account, things), nil
 }
 
+func (a *api) updateThing(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeUpdateThing(in)
+	if err != nil {
+		return nil, err
+	}
+	return empty(a.Engine.UpdateThing(ctx, req))
+}
+
+func (a *api) billingGroup(_ context.Context, in *wire.ControlInput) ([]byte, error) {
+	return nil, wire.DecodeBillingGroup(in)
+}
+
 func (a *api) deleteThing(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
 	req, err := wire.DecodeDeleteThing(in)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Engine.DeleteThing(ctx, req); err != nil {
-		return nil, err
-	}
-	return wire.EncodeEmpty(), nil
+	return empty(a.Engine.DeleteThing(ctx, req))
 }

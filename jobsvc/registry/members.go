@@ -12,8 +12,8 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 )
 
-// Descendants gives a group with all groups below it that were made by asOf. A zero
-// asOf means all.
+// Descendants gives a group with all groups below it that there were at asOf, those
+// deleted since included. A zero asOf means now.
 func Descendants(ctx context.Context, s *store.Store, group string, asOf time.Time) ([]string, error) {
 	all := []string{group}
 	for i := 0; i < len(all); i++ {
@@ -40,26 +40,42 @@ func Descendants(ctx context.Context, s *store.Store, group string, asOf time.Ti
 			}
 			after = next
 		}
+		if asOf.IsZero() {
+			continue
+		}
+		gone, err := s.ChildrenGone(ctx, all[i], asOf)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range gone {
+			if !slices.Contains(all, c) {
+				all = append(all, c)
+			}
+		}
 	}
 	return all, nil
 }
 
 // Members lists the things of groups by name, each once: those after a name, at most
-// limit, that had joined by asOf (zero: by now). ended tells that there are no others.
+// limit, that were members at asOf (zero: are now). ended tells that there are no others.
 //
 // A name comes with the ID of the thing that joined: one made again under the name
-// is not a member.
+// is not a member. Nor are things that joined a group which was deleted, when there is
+// another under its name.
 func Members(ctx context.Context, s *store.Store, groups []string, after string, limit int, asOf time.Time) (members []store.GroupMember, ended bool, err error) {
+	is, err := s.ThingGroups(ctx, groups)
+	if err != nil {
+		return nil, false, err
+	}
 	for {
 		ended = true
 		// The first limit of each group contain the first limit of all of them. Past the
 		// shortest full list nothing is known: what lies there waits for the next call.
 		horizon := ""
 		var found []store.GroupMember
-		for _, g := range groups {
-			list, err := s.GroupMembers(ctx, g, after, limit)
+		take := func(g *jobsvc.ThingGroup, list []store.GroupMember, err error) error {
 			if err != nil {
-				return nil, false, err
+				return err
 			}
 			if len(list) == limit {
 				ended = false
@@ -67,7 +83,25 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 					horizon = last
 				}
 			}
-			found = append(found, list...)
+			for _, m := range list {
+				if counts(&m, g, asOf) {
+					found = append(found, m)
+				}
+			}
+			return nil
+		}
+		for i, g := range groups {
+			list, err := s.GroupMembers(ctx, g, after, limit)
+			if err := take(is[i], list, err); err != nil {
+				return nil, false, err
+			}
+			if asOf.IsZero() {
+				continue
+			}
+			list, err = s.LeftMembers(ctx, g, after, limit, asOf)
+			if err := take(is[i], list, err); err != nil {
+				return nil, false, err
+			}
 		}
 		slices.SortFunc(found, func(a, b store.GroupMember) int { return strings.Compare(a.Thing, b.Thing) })
 		for _, m := range found {
@@ -77,9 +111,7 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 			if len(members) > 0 && members[len(members)-1].Thing == m.Thing {
 				continue
 			}
-			if asOf.IsZero() || !m.JoinedAt.After(asOf) {
-				members = append(members, m)
-			}
+			members = append(members, m)
 		}
 		if len(members) > limit {
 			return members[:limit], false, nil
@@ -89,5 +121,20 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 			return members, ended, nil
 		}
 		after = horizon
+	}
+}
+
+// counts tells whether a membership is one in the group that there is under its name, or
+// was at asOf. is is the group as it is now.
+func counts(m *store.GroupMember, is *jobsvc.ThingGroup, asOf time.Time) bool {
+	switch {
+	case asOf.IsZero():
+		return is != nil && m.GroupID == is.ID
+	case m.JoinedAt.After(asOf):
+		return false
+	case is != nil && !is.CreatedAt.After(asOf):
+		return m.GroupID == is.ID
+	default: // the group of that time is gone
+		return is == nil || m.GroupID != is.ID
 	}
 }

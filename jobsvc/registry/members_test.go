@@ -39,6 +39,12 @@ func TestMembers(t *testing.T) {
 	for round := range 60 {
 		s := newStore(t)
 		groups := []string{"a", "b", "c"}[:1+rng.IntN(3)]
+		for _, g := range groups {
+			update(t, s, store.GroupScope(g), func(tx *store.Tx) {
+				tx.PutThingGroup(&jobsvc.ThingGroup{Name: g, ID: g, CreatedAt: t0.Add(-time.Hour)})
+			})
+		}
+		left := map[string]bool{}
 		in := make(map[string]bool)
 		for range rng.IntN(40) {
 			n := fmt.Sprint("pump-", rng.IntN(30))
@@ -57,11 +63,31 @@ func TestMembers(t *testing.T) {
 				tx.PutMembership(n, g, &store.Membership{ThingID: "id of " + n, GroupID: g, JoinedAt: joined})
 			})
 		}
+		// Some leave again, after t0; some belong to a group of the same name that is gone.
+		for n := range in {
+			switch rng.IntN(6) {
+			case 0:
+				left[n] = true
+				update(t, s, kv.Thing(n), func(tx *store.Tx) {
+					in, err := tx.Memberships(n)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for g, m := range in {
+						tx.EndMembership(n, g, &m, t0.Add(2))
+					}
+				})
+			case 1:
+				update(t, s, kv.Thing("ghost-"+n), func(tx *store.Tx) {
+					tx.PutMembership("ghost-"+n, groups[0], &store.Membership{GroupID: "gone", JoinedAt: t0.Add(-time.Minute)})
+				})
+			}
+		}
 		update(t, s, kv.Thing("other"), func(tx *store.Tx) { tx.PutMembership("other", "aa", &store.Membership{}) })
 		for _, asOf := range []time.Time{{}, t0} {
 			var want []string
 			for n, early := range in {
-				if asOf.IsZero() || early {
+				if asOf.IsZero() && !left[n] || !asOf.IsZero() && early {
 					want = append(want, n)
 				}
 			}

@@ -153,6 +153,9 @@ func (t *Tx) AttachPolicy(name, target string) {
 	t.tx.Put(newKey(tagAttached, target, name), []byte{})
 }
 
+// DetachPolicy detaches the transaction's policy from a target.
+func (t *Tx) DetachPolicy(name, target string) { t.tx.Delete(newKey(tagAttached, target, name)) }
+
 // Policy reads a policy.
 func (s *Store) Policy(ctx context.Context, name string) (*jobsvc.Policy, error) {
 	b, err := s.get(ctx, newKey(tagPolicy, name))

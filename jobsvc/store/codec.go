@@ -14,7 +14,10 @@ import (
 // Records on the path of every device request or of every thing of a rollout (queues,
 // ended executions, things, memberships) have a binary form; all others are JSON. A
 // binary record begins with its form's version.
-const codecVersion = 1
+const (
+	codecVersion = 1
+	codecTyped   = 2 // of a thing with a type
+)
 
 // encoder appends varints and length-prefixed strings.
 type encoder []byte
@@ -269,11 +272,17 @@ func decodeQueue(thing string, b []byte) (*jobsvc.Queue, error) {
 func encodeThing(t *jobsvc.Thing) []byte {
 	e := make(encoder, 1, 128)
 	e[0] = codecVersion
+	if t.TypeName != "" {
+		e[0] = codecTyped
+	}
 	e.string(t.Name)
 	e.string(t.ID)
 	e.int(t.Version)
 	e.time(t.CreatedAt)
 	e.details(t.Attributes)
+	if t.TypeName != "" {
+		e.string(t.TypeName)
+	}
 	return e
 }
 
@@ -283,10 +292,16 @@ func decodeThing(b []byte) (*jobsvc.Thing, error) {
 		return nil, nil
 	}
 	d := decoder{b: b}
-	if v := d.byte(); v != codecVersion {
+	v := d.byte()
+	if v != codecVersion && v != codecTyped {
 		return nil, fmt.Errorf("store: thing record of version %d", v)
 	}
 	t := &jobsvc.Thing{Name: d.string(), ID: d.string(), Version: d.int(), CreatedAt: d.time(), Attributes: d.details()}
+	if v == codecTyped {
+		if t.TypeName = d.string(); t.TypeName == "" {
+			d.fail()
+		}
+	}
 	return t, d.end()
 }
 

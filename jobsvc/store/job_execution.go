@@ -266,6 +266,7 @@ const (
 	TimerCancel  TimerKind = 'c' // the sweep of a canceled job
 	TimerDelete  TimerKind = 'd' // the sweep of a job being deleted
 	TimerTimeout TimerKind = 't' // the deadline of an execution
+	TimerGroup   TimerKind = 'g' // the sweep of a deleted thing group
 )
 
 // Timer is a stored point in time at which the engine has something to do. Guard

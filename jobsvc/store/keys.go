@@ -21,6 +21,8 @@ const (
 	tagEnded      = 'h' // thing, job, number → JobExecution                    scope thing
 	tagMember     = 'm' // thing, group → Membership                            scope thing
 	tagGroupThing = 'M' // group, thing → Membership                            scope thing
+	tagLeft       = 'n' // thing, group, leftAt → –                             scope thing
+	tagGroupLeft  = 'N' // group, thing, leftAt → Membership that ended         scope thing
 	tagPrincipal  = 'a' // thing, certificate → Attachment                      scope thing
 	tagCertThing  = 'A' // certificate, thing → Attachment                      scope thing
 	tagExecution  = 'x' // job, status, queuedAt, thing, number → –             scope thing
@@ -32,11 +34,15 @@ const (
 	tagJobByTime  = 'l' // createdAt descending, job → –                        scope job
 	tagGroup      = 'G' // group → ThingGroup                                   scope sys group/
 	tagGroupChild = 'u' // parent, child → –                                    scope sys group/child
+	tagChildGone  = 'v' // parent, child, deletedAt → createdAt                 scope sys group/child
 	tagCert       = 'k' // certificate → Certificate                            scope sys cert/
 	tagCertByTime = 'K' // createdAt descending, certificate → –                scope sys cert/
 	tagPolicy     = 'p' // policy → Policy                                      scope sys policy/
 	tagAttached   = 'b' // target, policy → –                                   scope sys policy/
 	tagAccessKey  = 'o' // access key → AccessKey                               scope sys key/
+	tagType       = 'y' // thing type → ThingType                               scope sys thingtype/
+	tagTypeThing  = 'Y' // thing type, thing → –                                scope thing
+	tagTags       = 't' // kind, name → []Tag                                   scope of the resource
 	tagMeta       = 's' // name → installation-wide settings                    scope sys meta/
 )
 
@@ -187,9 +193,9 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 	}
 	c := parse(k)
 	switch k[0] {
-	case tagThing, tagQueue, tagEnded, tagMember, tagPrincipal:
+	case tagThing, tagQueue, tagEnded, tagMember, tagLeft, tagPrincipal:
 		return kv.Thing(c.name()), c.ok
-	case tagGroupThing, tagCertThing:
+	case tagGroupThing, tagCertThing, tagGroupLeft, tagTypeThing:
 		c.name()
 		return kv.Thing(c.name()), c.ok
 	case tagExecution:
@@ -210,7 +216,7 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		return kv.Scope{Kind: kind, ID: c.name()}, c.ok
 	case tagGroup:
 		return groupScope(c.name()), c.ok
-	case tagGroupChild:
+	case tagGroupChild, tagChildGone:
 		c.name()
 		return groupScope(c.name()), c.ok
 	case tagCert:
@@ -225,6 +231,11 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		return policyScope(c.name()), c.ok
 	case tagAccessKey:
 		return accessKeyScope(c.name()), c.ok
+	case tagType:
+		return typeScope(c.name()), c.ok
+	case tagTags:
+		r := Resource{Kind: c.name(), Name: c.name()}
+		return r.Scope(), c.ok
 	case tagMeta:
 		return metaScope(c.name()), c.ok
 	}
@@ -232,6 +243,7 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 }
 
 func groupScope(name string) kv.Scope   { return kv.Sys("group/" + name) }
+func typeScope(name string) kv.Scope    { return kv.Sys("thingtype/" + name) }
 func certScope(id string) kv.Scope      { return kv.Sys("cert/" + id) }
 func policyScope(name string) kv.Scope  { return kv.Sys("policy/" + name) }
 func accessKeyScope(id string) kv.Scope { return kv.Sys("key/" + id) }

@@ -41,11 +41,19 @@ var goldenKeys = []struct {
 	{"group", newKey(tagGroup, "north"), "Gnorth<00>", kv.Sys("group/north")},
 	{"child", newKey(tagGroupChild, "north", "hall-1"), "unorth<00>hall-1<00>", kv.Sys("group/hall-1")},
 	{"root group", newKey(tagGroupChild, "", "north"), "u<00>north<00>", kv.Sys("group/north")},
+	{"child that is gone", newKey(tagChildGone, "north", "hall-1").time(at), "vnorth<00>hall-1<00><0102030405060708>", kv.Sys("group/hall-1")},
 	{"certificate", newKey(tagCert, "c0ffee"), "kc0ffee<00>", kv.Sys("cert/c0ffee")},
 	{"certificate by time", newKey(tagCertByTime).newest(at).name("c0ffee"), "K<fefdfcfbfaf9f8f7>c0ffee<00>", kv.Sys("cert/c0ffee")},
 	{"policy", newKey(tagPolicy, "p"), "pp<00>", kv.Sys("policy/p")},
 	{"attached policy", newKey(tagAttached, "arn:x", "p"), "barn:x<00>p<00>", kv.Sys("policy/p")},
 	{"access key", newKey(tagAccessKey, "AKIA"), "oAKIA<00>", kv.Sys("key/AKIA")},
+	{"left", newKey(tagLeft, "pump-17", "north").time(at), "npump-17<00>north<00><0102030405060708>", kv.Thing("pump-17")},
+	{"left a group", newKey(tagGroupLeft, "north", "pump-17").time(at), "Nnorth<00>pump-17<00><0102030405060708>", kv.Thing("pump-17")},
+	{"type", newKey(tagType, "pump"), "ypump<00>", kv.Sys("thingtype/pump")},
+	{"type's thing", newKey(tagTypeThing, "pump", "pump-17"), "Ypump<00>pump-17<00>", kv.Thing("pump-17")},
+	{"tags", Resource{jobsvc.ARNThingGroup, "north"}.tagsKey(), "tthinggroup<00>north<00>", kv.Sys("group/north")},
+	{"tags of a type", Resource{jobsvc.ARNThingType, "pump"}.tagsKey(), "tthingtype<00>pump<00>", kv.Sys("thingtype/pump")},
+	{"timer of a group", timerKey(GroupTimer(&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "root"}, at)), "w<00><0102030405060708>gsgroup/north<00>id/root<00>", kv.Sys("group/north")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -53,7 +61,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertByTime,
-	tagPolicy, tagAttached, tagAccessKey, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.

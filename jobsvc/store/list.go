@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
@@ -17,16 +18,35 @@ func nameAfter(prefix key, name string) key {
 	return append(key(nil), prefix...).name(name)
 }
 
-// listNamed lists records under a prefix in key order.
+// scanBudget is how many records a page of a filtered list looks at: a filter that
+// nothing passes must not hold everybody up. The page then ends early, and the next one
+// goes on.
+const scanBudget = 20_000
+
+var errBudget = errors.New("looked at enough")
+
+// listNamed lists records under a prefix in key order. next is where the next page
+// begins, "" at the end; a page may end early, see scanBudget.
 func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int, decode func([]byte) (*T, error), keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
+	looked := 0
 	ended, err := s.page(ctx, after(prefix, last, limit+1), limit, func(it kv.Item) (bool, error) {
 		v, err := decode(it.Value)
-		if err != nil || !keep(v) {
+		if err != nil {
 			return false, err
 		}
-		list = append(list, *v)
-		return true, nil
+		if keep(v) {
+			list = append(list, *v)
+			return true, nil
+		}
+		if looked++; looked >= scanBudget {
+			next = name(v)
+			return false, errBudget
+		}
+		return false, nil
 	})
+	if err == errBudget {
+		return list, next, nil
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -268,8 +268,6 @@ func TestDecodeQueries(t *testing.T) {
 	refused("executionNumber", err)
 	_, err = wire.DecodeListCertificates(input(t, nil, "isAscendingOrder=true", ""))
 	refused("isAscendingOrder", err)
-	_, err = wire.DecodeListThings(input(t, nil, "thingTypeName=t", ""))
-	refused("thingTypeName", err)
 	_, err = wire.DecodeDescribeJob(input(t, nil, "beforeSubstitution=maybe", ""))
 	refused("beforeSubstitution", err)
 	_, err = wire.DecodeDescribeEndpoint(input(t, nil, "endpointType=iot:Nothing", ""))
@@ -286,13 +284,13 @@ func TestDecodeQueries(t *testing.T) {
 
 func TestDecodeThings(t *testing.T) {
 	thing, err := wire.DecodeCreateThing(input(t, map[string]string{"thingName": "p:1"}, "", `{"attributePayload":{"attributes":{"site":"north","x":null},"merge":false},"thingTypeName":"pump"}`))
-	if want := (&jobsvc.CreateThingRequest{ThingName: "p:1", Attributes: map[string]string{"site": "north"}, Unsupported: []string{"thingTypeName"}}); err != nil || !reflect.DeepEqual(thing, want) {
+	if want := (&jobsvc.CreateThingRequest{ThingName: "p:1", Attributes: map[string]string{"site": "north"}, TypeName: "pump"}); err != nil || !reflect.DeepEqual(thing, want) {
 		t.Errorf("got %+v, %v", thing, err)
 	}
 	group, err := wire.DecodeCreateThingGroup(input(t, map[string]string{"thingGroupName": "pumps-eu"}, "",
 		`{"parentGroupName":"pumps","thingGroupProperties":{"thingGroupDescription":"EU pumps","attributePayload":{"attributes":{"region":"eu"}}},"tags":[{"Key":"k"}]}`))
 	if want := (&jobsvc.CreateThingGroupRequest{
-		ThingGroupName: "pumps-eu", ParentName: "pumps", Description: "EU pumps", Attributes: map[string]string{"region": "eu"}, Unsupported: []string{"tags"},
+		ThingGroupName: "pumps-eu", ParentName: "pumps", Description: "EU pumps", Attributes: map[string]string{"region": "eu"}, Tags: []jobsvc.Tag{{Key: "k"}},
 	}); err != nil || !reflect.DeepEqual(group, want) {
 		t.Errorf("got %+v, %v", group, err)
 	}
@@ -310,7 +308,7 @@ func TestDecodeThings(t *testing.T) {
 		{`{"thingGroupArn":"arn:aws:iot:eu-west-1:111122223333:thing/g","thingName":"t"}`, jobsvc.CodeNotFound},
 		{`{"thingGroupName":1,"thingName":"t"}`, jobsvc.CodeInvalidJSON},
 	} {
-		g, th, err := wire.DecodeAddThingToThingGroup(input(t, nil, "", tc.body), controlAccount)
+		g, th, err := wire.DecodeThingAndGroup(input(t, nil, "", tc.body), controlAccount)
 		if got := jobsvc.ErrorCode(err); got != tc.code {
 			t.Errorf("%s: %v, want %q", tc.body, err, tc.code)
 		} else if err == nil && (g != "g" || th != "t") {
@@ -359,7 +357,7 @@ func FuzzDecodeCreateThingGroup(f *testing.F) {
 
 func FuzzDecodeAddThingToThingGroup(f *testing.F) {
 	fuzzBody(f, func(in *wire.ControlInput) ([2]string, error) {
-		g, t, err := wire.DecodeAddThingToThingGroup(in, controlAccount)
+		g, t, err := wire.DecodeThingAndGroup(in, controlAccount)
 		return [2]string{g, t}, err
 	}, `{"thingGroupName":"g","thingArn":"arn:aws:iot:eu-west-1:111122223333:thing/t"}`)
 }

@@ -10,15 +10,52 @@ func DecodeCreateThingGroup(in *ControlInput) (*jobsvc.CreateThingGroupRequest, 
 	d := &controlDecoder{in: in}
 	o := d.body()
 	properties := o.object("thingGroupProperties")
-	payload := properties.object("attributePayload")
-	payload.bool("merge")
 	return &jobsvc.CreateThingGroupRequest{
 		ThingGroupName: d.path("thingGroupName"),
 		ParentName:     o.text("parentGroupName"),
 		Description:    properties.text("thingGroupDescription"),
-		Attributes:     payload.stringMap("attributes"),
-		Unsupported:    o.unsupported(map[string]kind{"tags": aList}),
+		Attributes:     properties.object("attributePayload").stringMap("attributes"),
+		Tags:           o.tags("tags"),
 	}, d.result()
+}
+
+// DecodeUpdateThingGroup reads PATCH /thing-groups/{thingGroupName}.
+func DecodeUpdateThingGroup(in *ControlInput) (*jobsvc.UpdateThingGroupRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	properties := o.object("thingGroupProperties")
+	return &jobsvc.UpdateThingGroupRequest{
+		ThingGroupName:  d.path("thingGroupName"),
+		Description:     properties.text("thingGroupDescription"),
+		Attributes:      properties.attributeUpdate(),
+		ExpectedVersion: o.int64("expectedVersion"),
+	}, d.result()
+}
+
+// DecodeDeleteThingGroup reads DELETE /thing-groups/{thingGroupName}.
+func DecodeDeleteThingGroup(in *ControlInput) (*jobsvc.DeleteThingGroupRequest, error) {
+	d := &controlDecoder{in: in}
+	return &jobsvc.DeleteThingGroupRequest{
+		ThingGroupName:  d.path("thingGroupName"),
+		ExpectedVersion: d.queryInt64("expectedVersion"),
+	}, d.result()
+}
+
+// DecodeUpdateThingGroupsForThing reads PUT /thing-groups/updateThingGroupsForThing.
+func DecodeUpdateThingGroupsForThing(in *ControlInput) (*jobsvc.UpdateThingGroupsForThingRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	return &jobsvc.UpdateThingGroupsForThingRequest{
+		ThingName: d.required("thingName", o.string("thingName")),
+		Add:       o.strings("thingGroupsToAdd"),
+		Remove:    o.strings("thingGroupsToRemove"),
+	}, d.result()
+}
+
+// DecodeListOfThing reads the lists of what a thing has: GET /things/{thingName}/….
+func DecodeListOfThing(in *ControlInput) (thing string, p jobsvc.Page, err error) {
+	d := &controlDecoder{in: in}
+	return d.path("thingName"), d.page("maxResults", "nextToken"), d.result()
 }
 
 // DecodeListThingGroups reads GET /thing-groups. recursive has three values:
@@ -33,13 +70,12 @@ func DecodeListThingGroups(in *ControlInput) (*jobsvc.ListThingGroupsRequest, er
 	}, d.result()
 }
 
-// DecodeAddThingToThingGroup reads PUT /thing-groups/addThingToThingGroup, where
-// both the group and the thing come by name, by ARN, or by both if they agree.
-// overrideDynamicGroups has nothing to override: there are no dynamic groups.
-func DecodeAddThingToThingGroup(in *ControlInput, a jobsvc.Account) (group, thing string, err error) {
+// DecodeThingAndGroup reads PUT /thing-groups/addThingToThingGroup and
+// removeThingFromThingGroup, where both the group and the thing come by name, by ARN, or
+// by both if they agree.
+func DecodeThingAndGroup(in *ControlInput, a jobsvc.Account) (group, thing string, err error) {
 	d := &controlDecoder{in: in}
 	o := d.body()
-	o.bool("overrideDynamicGroups")
 	group = o.nameOrARN(a, "thingGroupName", "thingGroupArn", jobsvc.ARNThingGroup)
 	thing = o.nameOrARN(a, "thingName", "thingArn", jobsvc.ARNThing)
 	return group, thing, d.result()
@@ -140,7 +176,14 @@ func EncodeDescribeThingGroup(a jobsvc.Account, g *jobsvc.ThingGroupDescription)
 	return encode(out)
 }
 
-// EncodeListThingGroups answers ListThingGroups.
+// EncodeVersion answers UpdateThingGroup.
+func EncodeVersion(version int64) []byte {
+	return encode(struct {
+		Version int64 `json:"version"`
+	}{version})
+}
+
+// EncodeListThingGroups answers ListThingGroups and ListThingGroupsForThing.
 func EncodeListThingGroups(a jobsvc.Account, r *jobsvc.ListThingGroupsResult) []byte {
 	return encode(struct {
 		ThingGroups []groupElement `json:"thingGroups"`
