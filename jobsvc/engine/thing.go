@@ -285,11 +285,3 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 	}
 	return nil
 }
-
-// unsupported refuses members this build cannot honour, by name.
-func unsupported(members []string) error {
-	if len(members) == 0 {
-		return nil
-	}
-	return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Not supported by this version yet: %s.", strings.Join(members, ", "))
-}
