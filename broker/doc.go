@@ -8,10 +8,12 @@
 //
 // # The way of a request
 //
-//	conn ─▶ mochi's read goroutine ─▶ hook.OnPublish ─▶ engine, until it is durable
+//	conn ─▶ client.Read ─▶ engine, until it is durable
 //	     ◀─ PUBACK and reply in one write, to this connection only, subscribed or not
 //
-// mochi neither acknowledges nor forwards a request. Requests of one connection are
+// client.Read runs on mochi's read goroutine and takes requests of a plain form out of
+// what mochi is about to read (see stream). All others come by hook.OnPublish, when mochi
+// has parsed them; mochi neither acknowledges nor forwards them. Requests of one connection are
 // answered in order, because its goroutine does one at a time.
 //
 // # Goroutines

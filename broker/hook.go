@@ -272,7 +272,11 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 // forwarded nor retained. Any other way out of this hook logs or publishes.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if c := clientOf(cl); c != nil && c.allowed {
-		h.b.serveRequest(c, &pk)
+		in := incoming{topic: pk.TopicName, payload: pk.Payload, correlation: pk.Properties.CorrelationData}
+		if pk.FixedHeader.Qos == 1 {
+			in.id = pk.PacketID
+		}
+		h.b.serveRequest(c, c.topic, in)
 	}
 	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
 	return pk, nil

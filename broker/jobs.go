@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mochi-mqtt/server/v2/packets"
-
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
@@ -45,12 +43,12 @@ func (r *request) free() {
 //
 // While the engine works and until the reply is written, notifications to this
 // connection wait: a device sees its own answer first.
-func (b *Broker) serveRequest(c *client, pk *packets.Packet) {
+func (b *Broker) serveRequest(c *client, topic jobsTopic, in incoming) {
 	start := time.Now()
 	r := requests.Get().(*request)
 	defer r.free()
-	r.c, r.jobsTopic, r.body = c, c.topic, pk.Payload
-	r.version, r.topic, r.correlation = c.version, pk.TopicName, pk.Properties.CorrelationData
+	r.c, r.jobsTopic, r.body = c, topic, in.payload
+	r.version, r.topic, r.correlation = c.version, in.topic, in.correlation
 
 	held := c.watchOf(r.thing)
 	held.hold()
@@ -67,8 +65,8 @@ func (b *Broker) serveRequest(c *client, pk *packets.Packet) {
 		r.payload = wire.AppendRejected(r.payload[:0], r.token, b.now(), err)
 	}
 	r.frame = r.frame[:0]
-	if pk.FixedHeader.Qos == 1 {
-		r.frame = appendPuback(r.frame, pk.PacketID)
+	if in.id != 0 {
+		r.frame = appendPuback(r.frame, in.id)
 	}
 	switch {
 	case !c.fits(&r.publish):

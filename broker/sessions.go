@@ -39,6 +39,7 @@ type client struct {
 	}
 
 	// The read goroutine owns these.
+	in        stream
 	mqtt      *mqtt.Client
 	version   byte
 	maxPacket uint32 // the client's Maximum Packet Size; 0: none
@@ -142,15 +143,24 @@ func (c *client) endingCode() byte {
 	return c.ending.code
 }
 
+// Read gives mochi what it is to see of what the device sent, see stream.
 func (c *client) Read(p []byte) (int, error) {
-	if c.endingCode() != 0 {
-		return 0, c.farewell()
+	for {
+		if c.endingCode() != 0 {
+			return 0, c.farewell()
+		}
+		n, err := c.Conn.Read(p)
+		if n == 0 && err != nil && c.endingCode() != 0 {
+			return 0, c.farewell()
+		}
+		left := n
+		if n > 0 {
+			left = c.serve(p[:n])
+		}
+		if left > 0 || n == 0 || err != nil {
+			return left, err
+		}
 	}
-	n, err := c.Conn.Read(p)
-	if n == 0 && err != nil && c.endingCode() != 0 {
-		return 0, c.farewell()
-	}
-	return n, err
 }
 
 // farewell comes from Read, so that no answer is written after it.
@@ -165,8 +175,15 @@ func (c *client) farewell() error {
 }
 
 // SetDeadline is mochi's, for the keep-alive. Writes have no deadline: they do not
-// wait. A connection that is to end keeps the deadline that wakes it.
+// wait.
 func (c *client) SetDeadline(t time.Time) error {
+	c.in.armed = time.Time{}
+	return c.arm(t)
+}
+
+// arm sets the time by which the device must have sent something. A connection that is
+// to end keeps the deadline that wakes it.
+func (c *client) arm(t time.Time) error {
 	c.ending.Lock()
 	defer c.ending.Unlock()
 	if c.ending.done {
