@@ -11,7 +11,7 @@ import (
 )
 
 // Queue reads the queue of the transaction's thing; an empty one when it never had
-// an execution.
+// an execution. It is the caller's to change.
 func (t *Tx) Queue(thing string) (*jobsvc.Queue, error) {
 	b, err := t.get(newKey(tagQueue, thing))
 	if err != nil {
@@ -20,12 +20,18 @@ func (t *Tx) Queue(thing string) (*jobsvc.Queue, error) {
 	if b == nil {
 		return &jobsvc.Queue{}, nil
 	}
-	return decodeQueue(thing, b)
+	q, err := t.s.queues.decode(thing, b)
+	if err != nil {
+		return nil, err
+	}
+	return own(q), nil
 }
 
-// PutQueue writes the queue of a thing.
+// PutQueue writes the queue of a thing. It is not to be changed afterwards.
 func (t *Tx) PutQueue(thing string, q *jobsvc.Queue) {
-	t.tx.Put(newKey(tagQueue, thing), encodeQueue(q))
+	b := encodeQueue(q)
+	t.tx.Put(newKey(tagQueue, thing), b)
+	t.s.queues.encoded(thing, b, q)
 }
 
 // DeleteQueue takes the queue of a thing away.
@@ -82,7 +88,7 @@ func lastEnded(thing, job string) kv.Range {
 }
 
 // ThingAndQueue reads a thing's queue in one round trip with whether the thing is
-// there at all; nil when it is not.
+// there at all; nil when it is not. It is shared: not to be changed.
 func (s *Store) ThingAndQueue(ctx context.Context, thing string) (*jobsvc.Queue, error) {
 	items, err := s.db.Get(ctx, newKey(tagThing, thing), newKey(tagQueue, thing))
 	if err != nil || !items[0].Exists() {
@@ -91,7 +97,7 @@ func (s *Store) ThingAndQueue(ctx context.Context, thing string) (*jobsvc.Queue,
 	if !items[1].Exists() {
 		return &jobsvc.Queue{}, nil
 	}
-	return decodeQueue(thing, items[1].Value)
+	return s.queues.decode(thing, items[1].Value)
 }
 
 // Ended reads an ended execution.

@@ -18,13 +18,14 @@ import (
 type Store struct {
 	db       kv.DB
 	jobs     jobCache
+	queues   *queueCache
 	tokenKey []byte
 }
 
 // Open takes a kv.DB into use: an empty one gets the layout's version, one of
 // another version is refused.
 func Open(ctx context.Context, db kv.DB) (*Store, error) {
-	s := &Store{db: db}
+	s := &Store{db: db, queues: newQueueCache()}
 	k := newKey(tagMeta, "version")
 	_, err := db.Update(ctx, metaScope("version"), func(tx kv.Tx) error {
 		items, err := tx.Get(k)
