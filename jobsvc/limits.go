@@ -53,7 +53,6 @@ var (
 	jobIDPattern      = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 	namePattern       = regexp.MustCompile(`^[a-zA-Z0-9:_-]{1,128}$`)
 	reasonCodePattern = regexp.MustCompile(`^[A-Z0-9_]{1,128}$`)
-	detailKeyPattern  = regexp.MustCompile(`^[a-zA-Z0-9:_-]{1,128}$`)
 	attrNamePattern   = regexp.MustCompile(`^[a-zA-Z0-9_.,@/:#-]{1,128}$`)
 	attrValuePattern  = regexp.MustCompile(`^[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}$`)
 	policyNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
@@ -74,8 +73,13 @@ func IsJobID(s string) bool {
 }
 
 // IsThingName tells whether s has the form of the name of a thing or thing group.
-func IsThingName(s string) bool {
-	if len(s) == 0 || len(s) > 128 {
+func IsThingName(s string) bool { return isWord(s, 128) }
+
+func isDetailKey(s string) bool { return isWord(s, MaxStatusDetailKey) }
+
+// isWord is the pattern [a-zA-Z0-9:_-]{1,limit}.
+func isWord(s string, limit int) bool {
+	if len(s) == 0 || len(s) > limit {
 		return false
 	}
 	for i := range len(s) {
@@ -138,7 +142,7 @@ func ValidateStatusDetails(d map[string]string) error {
 		return Errorf(CodeInvalidRequest, "statusDetails may have at most %d pairs, not %d.", MaxStatusDetails, len(d))
 	}
 	for k, v := range d {
-		if !detailKeyPattern.MatchString(k) {
+		if !isDetailKey(k) {
 			return Errorf(CodeInvalidRequest, "The statusDetails key %q must match [a-zA-Z0-9:_-]+ and have 1 to %d characters.", clip(k), MaxStatusDetailKey)
 		}
 		if n := utf8.RuneCountInString(v); n < 1 || n > MaxStatusDetailValue {

@@ -242,7 +242,9 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 		return nil, e.failed(err)
 	}
 	e.notify(hintsOf(events))
-	e.wakeFor(res.Execution)
+	if res.Execution != nil {
+		e.wakeFor(res.Execution.Deadline())
+	}
 	return res, nil
 }
 
@@ -297,9 +299,9 @@ func mustExist(tx *store.Tx, thing string) error {
 	return err
 }
 
-// wakeFor tells the scheduler that an execution has a deadline.
-func (e *Engine) wakeFor(x *jobsvc.JobExecution) {
-	if x != nil && !x.Deadline().IsZero() {
+// wakeFor tells the scheduler of an execution's deadline, if it has one.
+func (e *Engine) wakeFor(deadline time.Time) {
+	if !deadline.IsZero() {
 		poke(e.wake)
 	}
 }
@@ -437,10 +439,10 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		return nil, err
 	}
 	var res *jobsvc.UpdateJobExecutionResult
-	var after jobsvc.JobExecution
-	var moved bool // the status changed
+	var ended bool
+	var deadline time.Time
 	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
-		res, moved = &jobsvc.UpdateJobExecutionResult{Time: now}, false
+		res, ended, deadline = &jobsvc.UpdateJobExecutionResult{Time: now}, false, time.Time{}
 		q, err := tx.Queue(r.ThingName)
 		if err != nil {
 			return err
@@ -468,24 +470,24 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 				return err
 			}
 		}
-		after, moved = *x, before.Status != x.Status
+		ended, deadline = x.Status.Terminal(), x.Deadline()
 		res.State = *x.State()
 		e.saveChange(tx, &before, x)
-		if !moved {
+		if before.Status == x.Status {
 			tx.PutQueue(r.ThingName, q)
 			return nil
 		}
-		if after.Status.Terminal() {
-			q.Remove(r.JobID)
+		if ended {
+			q.Remove(r.JobID) // x is gone
 		}
-		return e.saveQueue(tx, r.ThingName, q, after.NamespaceID)
+		return e.saveQueue(tx, r.ThingName, q, before.NamespaceID)
 	})
 	if err != nil {
 		return nil, e.failed(err, r.JobID)
 	}
 	e.notify(hintsOf(events))
-	e.wakeFor(&after)
-	if moved && after.Status.Terminal() {
+	e.wakeFor(deadline)
+	if ended {
 		e.unsettle(r.JobID)
 	}
 	return res, nil

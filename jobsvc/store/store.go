@@ -87,14 +87,14 @@ type Op struct {
 
 // Update runs fn as one transaction, see kv.DB.
 func (s *Store) Update(ctx context.Context, scope kv.Scope, fn func(*Tx) error) ([]kv.Event, error) {
-	return s.db.Update(ctx, scope, func(tx kv.Tx) error { return fn(&Tx{tx, s}) })
+	return s.db.Update(ctx, scope, func(tx kv.Tx) error { return fn(&Tx{tx: tx, s: s}) })
 }
 
 // UpdateMany runs independent transactions, see kv.DB.
 func (s *Store) UpdateMany(ctx context.Context, ops []Op) []kv.Result {
 	raw := make([]kv.Op, len(ops))
 	for i, op := range ops {
-		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return op.Fn(&Tx{tx, s}) }}
+		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return op.Fn(&Tx{tx: tx, s: s}) }}
 	}
 	return s.db.UpdateMany(ctx, raw)
 }

@@ -8,15 +8,17 @@ import (
 // Tx is one transaction on typed records. Methods named Peek read records of other
 // scopes: advisory.
 type Tx struct {
-	tx kv.Tx
-	s  *Store
+	tx  kv.Tx
+	s   *Store
+	key [1][]byte // of the call under way: an argument list is garbage for each
 }
 
 // After leaves an event for the caller, see kv.Tx.
 func (t *Tx) After(e kv.Event) { t.tx.After(e) }
 
 func (t *Tx) get(k key) ([]byte, error) {
-	items, err := t.tx.Get(k)
+	t.key[0] = k
+	items, err := t.tx.Get(t.key[:]...)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +26,8 @@ func (t *Tx) get(k key) ([]byte, error) {
 }
 
 func (t *Tx) peek(k key) ([]byte, error) {
-	items, err := t.tx.Peek(k)
+	t.key[0] = k
+	items, err := t.tx.Peek(t.key[:]...)
 	if err != nil {
 		return nil, err
 	}

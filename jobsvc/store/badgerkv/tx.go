@@ -22,6 +22,7 @@ type tx struct {
 	size   int // as kv.MaxTxBytes counts
 	events []kv.Event
 	err    error // the first rule broken
+	items  []kv.Item
 }
 
 // write is a Put, or a Delete when val is nil, and what was cached before.
@@ -43,7 +44,7 @@ var _ kv.Tx = (*tx)(nil)
 
 // run runs fn. When it fails, the cache is as it was before.
 func (t *tx) run(s kv.Scope, fn func(kv.Tx) error) (err error) {
-	*t = tx{c: t.c, scope: s, own: t.c.cache.scope(s), writes: t.writes[:0], adds: t.adds[:0]}
+	*t = tx{c: t.c, scope: s, own: t.c.cache.scope(s), writes: t.writes[:0], adds: t.adds[:0], items: t.items}
 	returned := false
 	defer func() {
 		if p := recover(); p == nil && !returned {
@@ -76,7 +77,7 @@ func (t *tx) undo() {
 }
 
 func (t *tx) Get(keys ...[]byte) ([]kv.Item, error) {
-	items := make([]kv.Item, len(keys))
+	items := t.someItems(len(keys))
 	for i, key := range keys {
 		if err := t.check(key); err != nil {
 			return nil, err
@@ -93,7 +94,7 @@ func (t *tx) Get(keys ...[]byte) ([]kv.Item, error) {
 // Peek sees what earlier transactions of the batch wrote. That is as good as
 // durable: this transaction becomes so together with them or not at all.
 func (t *tx) Peek(keys ...[]byte) ([]kv.Item, error) {
-	items := make([]kv.Item, len(keys))
+	items := t.someItems(len(keys))
 	for i, key := range keys {
 		val, err := t.peek(key)
 		if err != nil {
@@ -103,6 +104,18 @@ func (t *tx) Peek(keys ...[]byte) ([]kv.Item, error) {
 	}
 	return items, nil
 }
+
+// someItems cuts items from a piece that serves many calls. None is given out twice.
+func (t *tx) someItems(n int) []kv.Item {
+	if n > len(t.items) {
+		t.items = make([]kv.Item, max(n, itemsPiece))
+	}
+	items := t.items[:n:n]
+	t.items = t.items[n:]
+	return items
+}
+
+const itemsPiece = 64
 
 func (t *tx) peek(key []byte) ([]byte, error) {
 	switch s, ok := t.c.db.scopeOf(key); {
