@@ -71,8 +71,13 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 	return err
 }
 
-// settleRetry is how long Run waits after a failure.
-const settleRetry = time.Second
+const (
+	// settleRetry is how long Run waits after a failure.
+	settleRetry = time.Second
+	// settlePause is how long it waits between two looks. Under load executions end all
+	// the time, and reading counters that change all the time is not cheap.
+	settlePause = 20 * time.Millisecond
+)
 
 // Run does the engine's work in the background until ctx ends: first a look at every
 // active job, since a crash may have come between a change and what follows from it,
@@ -94,11 +99,13 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case <-e.settle:
 		}
+		pause := settlePause
 		if err := e.Settle(ctx); err != nil && ctx.Err() == nil {
 			e.log.Error("settle jobs", "err", err)
-			if !wait(ctx, settleRetry) {
-				return nil
-			}
+			pause = settleRetry
+		}
+		if !wait(ctx, pause) {
+			return nil
 		}
 	}
 }

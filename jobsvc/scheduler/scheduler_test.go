@@ -215,7 +215,7 @@ func TestRollout(t *testing.T) {
 			_, err := w.UpdateJobExecution(w.ctx, &jobsvc.UpdateJobExecutionRequest{ThingName: n, JobID: "fw", JobExecutionUpdate: jobsvc.JobExecutionUpdate{Status: jobsvc.StatusSucceeded}})
 			w.must(err)
 		}
-		synctest.Wait()
+		w.rolledOut()
 		if s, d := w.status("fw"), w.counts("fw"); s != jobsvc.JobCompleted || d.Succeeded != 1100 {
 			t.Errorf("at the end %s: %+v", s, d)
 		}
