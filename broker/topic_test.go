@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -149,6 +150,10 @@ func FuzzParseTopic(f *testing.F) {
 		}
 		if got.op != opInvalid && !jobsvc.IsThingName(got.thing) {
 			t.Errorf("%q: %+v", topic, got)
+		}
+		// What stream.learn relies on.
+		if got.op > opServer && (strings.ContainsAny(topic, "+#\x00") || !utf8.ValidString(topic)) {
+			t.Errorf("%q is a request: %+v", topic, got)
 		}
 		// A client that may publish there must not reach what the service says.
 		for _, end := range []string{"/accepted", "/rejected"} {
