@@ -1,9 +1,6 @@
 package jobsvc
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // JobStatus is where a Job stands (AWS: JobStatus).
 type JobStatus string
@@ -61,6 +58,14 @@ type Job struct {
 	NamespaceID        string // "" for the plain topics
 	PresignedURLConfig *PresignedURLConfig
 	TimeoutConfig      *TimeoutConfig
+	RolloutConfig      *RolloutConfig    `json:",omitempty"`
+	AbortConfig        *AbortConfig      `json:",omitempty"`
+	RetryConfig        *RetryConfig      `json:",omitempty"`
+	SchedulingConfig   *SchedulingConfig `json:",omitempty"`
+
+	JobTemplateARN             string            `json:",omitempty"` // the template it was made from
+	DocumentParameters         map[string]string `json:",omitempty"`
+	DestinationPackageVersions []string          `json:",omitempty"` // ARNs; nothing looks at them
 
 	ForceCanceled bool
 	ReasonCode    string
@@ -69,6 +74,10 @@ type Job struct {
 	CreatedAt     time.Time
 	LastUpdatedAt time.Time
 	CompletedAt   time.Time // zero unless COMPLETED
+	// StartsAt is when a SCHEDULED job becomes IN_PROGRESS. StartedAt is when one did;
+	// zero for jobs that were IN_PROGRESS from the beginning.
+	StartsAt  time.Time `json:",omitzero"`
+	StartedAt time.Time `json:",omitzero"`
 
 	// Concurrent: rolling out or canceling (AWS: isConcurrent).
 	Concurrent bool
@@ -79,6 +88,14 @@ type Job struct {
 // Active tells whether the Job may still change by itself: it is SCHEDULED or
 // IN_PROGRESS.
 func (j *Job) Active() bool { return j.Status == JobScheduled || j.Status == JobInProgress }
+
+// Begun is when the job's rollout began, which fixes who is a member of its targets.
+func (j *Job) Begun() time.Time {
+	if j.StartedAt.IsZero() {
+		return j.CreatedAt
+	}
+	return j.StartedAt
+}
 
 // JobProcessDetails counts the existing execution records of a Job by status:
 // attempts, in spite of the names AWS gives the members. AWS: JobProcessDetails.
@@ -113,87 +130,6 @@ func (d *JobProcessDetails) Count(s JobExecutionStatus) *int64 {
 	return nil
 }
 
-// CreateJobRequest is the input of CreateJob. Exactly one of Document and
-// DocumentSource is wanted.
-type CreateJobRequest struct {
-	JobID              string
-	Targets            []string
-	Document           *string // JSON, at most MaxDocumentBytes bytes
-	DocumentSource     string
-	Description        *string
-	TargetSelection    TargetSelection // "" means SNAPSHOT
-	PresignedURLConfig *PresignedURLConfig
-	TimeoutConfig      *TimeoutConfig
-	NamespaceID        *string
-	// Unsupported names the members the request set to something that this build
-	// cannot honour; CreateJob refuses them by name rather than ignore them.
-	Unsupported []string
-}
-
-// Validate checks what can be said without looking anything up, in the order of
-// the members. Errors: CodeInvalidRequest, CodeLimitExceeded. The document itself
-// is checked by ValidateDocument.
-func (r *CreateJobRequest) Validate() error {
-	if err := ValidateJobID(r.JobID); err != nil {
-		return err
-	}
-	switch {
-	case len(r.Targets) == 0:
-		return invalid("targets", "Member must have length greater than or equal to 1")
-	case len(r.Targets) > MaxTargets:
-		return Errorf(CodeLimitExceeded, "A job may have at most %d targets, not %d.", MaxTargets, len(r.Targets))
-	}
-	for _, t := range r.Targets {
-		if len(t) > MaxARN {
-			return invalid("targets", "Member must have length less than or equal to %d", MaxARN)
-		}
-	}
-	switch r.TargetSelection {
-	case "", TargetSnapshot:
-	case TargetContinuous:
-		return Errorf(CodeInvalidRequest, "targetSelection CONTINUOUS is not supported by this version yet.")
-	default:
-		return invalidValue("targetSelection", string(r.TargetSelection), "Member must satisfy enum value set: [SNAPSHOT, CONTINUOUS]")
-	}
-	if r.Document != nil && r.DocumentSource != "" {
-		return Errorf(CodeInvalidRequest, "Only one of document and documentSource may be given.")
-	}
-	if r.Document == nil && r.DocumentSource == "" {
-		return Errorf(CodeInvalidRequest, "One of document and documentSource is required.")
-	}
-	if len(r.DocumentSource) > MaxDocumentSource {
-		return invalid("documentSource", "Member must have length less than or equal to %d", MaxDocumentSource)
-	}
-	if r.Description != nil {
-		if err := validateText("description", *r.Description, MaxDescription); err != nil {
-			return err
-		}
-	}
-	if r.NamespaceID != nil {
-		if err := ValidateNamespaceID(*r.NamespaceID); err != nil {
-			return err
-		}
-		// $aws/things/T/jobs/J/namespace-N/update/accepted must fit 256 bytes with the longest thing name.
-		if len(r.JobID)+len(*r.NamespaceID) > maxJobAndNamespace {
-			return Errorf(CodeInvalidRequest, "jobId and namespaceId together may have at most %d characters, or their topics would be too long.", maxJobAndNamespace)
-		}
-	}
-	if c := r.PresignedURLConfig; c != nil {
-		if err := c.Validate(); err != nil {
-			return err
-		}
-	}
-	if c := r.TimeoutConfig; c != nil {
-		if m := c.InProgress / time.Minute; c.InProgress != 0 && (m < 1 || m > MaxTimeoutMinutes || c.InProgress%time.Minute != 0) {
-			return invalidValue("timeoutConfig.inProgressTimeoutInMinutes", c.InProgress.String(), "Member must be between 1 and %d", MaxTimeoutMinutes)
-		}
-	}
-	if len(r.Unsupported) > 0 {
-		return Errorf(CodeInvalidRequest, "Not supported by this version yet: %s.", strings.Join(r.Unsupported, ", "))
-	}
-	return nil
-}
-
 // Validate checks the bounds of the members. Errors: CodeInvalidRequest.
 func (c *PresignedURLConfig) Validate() error {
 	if c.RoleARN != "" && (len(c.RoleARN) < 20 || len(c.RoleARN) > MaxARN) {
@@ -212,6 +148,8 @@ func (c *PresignedURLConfig) Validate() error {
 type JobDescription struct {
 	Job
 	ProcessDetails JobProcessDetails
+	// ScheduledRollouts are the next openings of the job's maintenance windows.
+	ScheduledRollouts []time.Time
 }
 
 // ListJobsRequest is the input of ListJobs. Empty members do not filter.

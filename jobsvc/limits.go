@@ -26,7 +26,15 @@ const (
 	MinPresignExpires   = 60 * time.Second
 	MaxPresignExpires   = 3600 * time.Second
 
-	MaxTags              = 50   // of a resource
+	MaxRolloutPerMinute    = 1000
+	MinIncrementFactor     = 11     // tenths
+	MaxIncrementFactor     = 50     // tenths
+	MaxThresholdPercentage = 100_00 // hundredths of a percent
+	MaxRetries             = 10     // of all criteria of a job together
+	MaxMaintenanceWindows  = 10
+	MaxPackageVersions     = 25
+	MaxTags                = 50 // of a resource
+
 	MaxStatusDetails     = 10   // pairs
 	MaxStatusDetailKey   = 128  // characters
 	MaxStatusDetailValue = 1024 // characters

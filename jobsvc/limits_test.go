@@ -28,7 +28,6 @@ func TestCreateJobRequestValidate(t *testing.T) {
 		"no document":          {func(r *CreateJobRequest) { r.Document = nil }, CodeInvalidRequest, "document"},
 		"both documents":       {func(r *CreateJobRequest) { r.DocumentSource = "https://x" }, CodeInvalidRequest, "documentSource"},
 		"long source":          {func(r *CreateJobRequest) { r.Document = nil; r.DocumentSource = strings.Repeat("a", 1351) }, CodeInvalidRequest, "documentSource"},
-		"continuous":           {func(r *CreateJobRequest) { r.TargetSelection = TargetContinuous }, CodeInvalidRequest, "CONTINUOUS"},
 		"odd selection":        {func(r *CreateJobRequest) { r.TargetSelection = "ALL" }, CodeInvalidRequest, "targetSelection"},
 		"empty description":    {func(r *CreateJobRequest) { r.Description = str("") }, CodeInvalidRequest, "description"},
 		"newline":              {func(r *CreateJobRequest) { r.Description = str("a\nb") }, CodeInvalidRequest, "description"},
@@ -47,7 +46,11 @@ func TestCreateJobRequestValidate(t *testing.T) {
 		"expires 59":        {func(r *CreateJobRequest) { r.PresignedURLConfig = &PresignedURLConfig{Expires: 59 * time.Second} }, CodeInvalidRequest, "expiresInSec"},
 		"expires 3601":      {func(r *CreateJobRequest) { r.PresignedURLConfig = &PresignedURLConfig{Expires: 3601 * time.Second} }, CodeInvalidRequest, "expiresInSec"},
 		"timeout 10081":     {func(r *CreateJobRequest) { r.TimeoutConfig = &TimeoutConfig{InProgress: 10081 * time.Minute} }, CodeInvalidRequest, "inProgressTimeoutInMinutes"},
-		"not supported yet": {func(r *CreateJobRequest) { r.Unsupported = []string{"abortConfig"} }, CodeInvalidRequest, "abortConfig"},
+		"parameters alone":  {func(r *CreateJobRequest) { r.DocumentParameters = map[string]string{"a": "b"} }, CodeInvalidRequest, "documentParameters"},
+		"26 packages":       {func(r *CreateJobRequest) { r.DestinationPackageVersions = make([]string, 26) }, CodeInvalidRequest, "destinationPackageVersions"},
+		"51 tags":           {func(r *CreateJobRequest) { r.Tags = make([]Tag, 51) }, CodeLimitExceeded, "50 tags"},
+		"the service's tag": {func(r *CreateJobRequest) { r.Tags = []Tag{{Key: "Aws:x"}} }, CodeInvalidRequest, "Aws:x"},
+		"a tag twice":       {func(r *CreateJobRequest) { r.Tags = []Tag{{Key: "x"}, {Key: "X"}, {Key: "x", Value: "1"}} }, CodeInvalidRequest, `"x"`},
 	} {
 		r := base()
 		tc.change(r)
@@ -61,6 +64,8 @@ func TestCreateJobRequestValidate(t *testing.T) {
 	ok := base()
 	ok.Description = str("Pumpe ä 4.2 – fürs Werk 😀")
 	ok.TimeoutConfig = &TimeoutConfig{InProgress: 10080 * time.Minute}
+	ok.TargetSelection = TargetContinuous
+	ok.Tags = []Tag{{Key: "awsome", Value: ""}, {Key: "x"}, {Key: "X"}}
 	if err := ok.Validate(); err != nil {
 		t.Error(err)
 	}

@@ -79,6 +79,8 @@ type Options struct {
 	Sessions  Sessions
 	Issuer    Issuer
 	Logger    *slog.Logger
+	// Rules bound jobs; nil means jobsvc.DefaultJobRules.
+	Rules *jobsvc.JobRules
 	// Now is the clock of every decision; nil means the store's.
 	Now func() time.Time
 }
@@ -87,6 +89,7 @@ type Options struct {
 type Engine struct {
 	store *store.Store
 	opts  Options
+	rules jobsvc.JobRules
 	log   *slog.Logger
 
 	// wake has room for one word to the scheduler that a timer was set.
@@ -106,9 +109,14 @@ func New(s *store.Store, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	rules := jobsvc.DefaultJobRules()
+	if o.Rules != nil {
+		rules = *o.Rules
+	}
 	return &Engine{
 		store:     s,
 		opts:      o,
+		rules:     rules,
 		log:       o.Logger,
 		wake:      make(chan struct{}, 1),
 		settle:    make(chan struct{}, 1),

@@ -10,150 +10,6 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// CreateJob stores a job and sets the timer that begins its rollout. It does not wait
-// for the rollout: a million targets make it no slower.
-//
-// Errors: CodeInvalidRequest (a member out of bounds, a document that is not JSON or
-// larger than jobsvc.MaxDocumentBytes, a placeholder that cannot be signed, a member
-// this build cannot honour), CodeLimitExceeded for more than jobsvc.MaxTargets
-// targets, CodeNotFound for a target that does not exist in this account,
-// CodeAlreadyExists. A job ID is taken as long as its job is being deleted.
-//
-// AWS: CreateJob.
-func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jobsvc.Job, error) {
-	if err := r.Validate(); err != nil {
-		return nil, err
-	}
-	// What cannot change afterwards comes first: a repeated ID costs no fetch.
-	existing, err := e.store.Job(ctx, r.JobID)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	if existing != nil {
-		return nil, e.jobExists(r.JobID)
-	}
-	targets, err := e.existingTargets(ctx, r.Targets)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := e.document(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	now, err := e.now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	job := &jobsvc.Job{
-		ID:                 r.JobID,
-		Status:             jobsvc.JobInProgress,
-		TargetSelection:    jobsvc.TargetSnapshot,
-		Targets:            targets,
-		DocumentSource:     r.DocumentSource,
-		PresignedURLConfig: r.PresignedURLConfig,
-		TimeoutConfig:      r.TimeoutConfig,
-		CreatedAt:          now,
-		LastUpdatedAt:      now,
-		Concurrent:         true,
-	}
-	if r.Description != nil {
-		job.Description = *r.Description
-	}
-	if r.NamespaceID != nil {
-		job.NamespaceID = *r.NamespaceID
-	}
-	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
-		existing, err := tx.Job(job.ID)
-		if err != nil {
-			return err
-		}
-		if existing != nil {
-			return e.jobExists(job.ID)
-		}
-		tx.CreateJob(job, doc)
-		tx.PutRollout(job.ID, &store.Rollout{})
-		// Every job starts by a timer, also one that starts now: there is one path.
-		tx.SetTimer(store.JobTimer(store.TimerRollout, job.ID, now))
-		return nil
-	})
-	if err != nil {
-		return nil, e.failed(err)
-	}
-	poke(e.wake)
-	return job, nil
-}
-
-func (e *Engine) jobExists(id string) error {
-	return &jobsvc.Error{
-		Code:        jobsvc.CodeAlreadyExists,
-		Message:     "Job " + id + " already exists.",
-		ResourceID:  id,
-		ResourceARN: e.opts.Account.ARN(jobsvc.ARNJob, id),
-	}
-}
-
-// existingTargets drops repeats and checks that every target is a thing or a thing
-// group of this account.
-func (e *Engine) existingTargets(ctx context.Context, arns []string) ([]string, error) {
-	var targets []string
-	for _, arn := range arns {
-		if slices.Contains(targets, arn) {
-			continue
-		}
-		kind, name, ok := e.opts.Account.Parse(arn)
-		if ok {
-			var err error
-			if ok, err = e.targetExists(ctx, kind, name); err != nil {
-				return nil, err
-			}
-		}
-		if !ok {
-			return nil, notFound("Target", arn)
-		}
-		targets = append(targets, arn)
-	}
-	return targets, nil
-}
-
-func (e *Engine) targetExists(ctx context.Context, kind, name string) (bool, error) {
-	if !jobsvc.IsThingName(name) {
-		return false, nil
-	}
-	switch kind {
-	case jobsvc.ARNThing:
-		return e.ThingExists(ctx, name)
-	case jobsvc.ARNThingGroup:
-		g, err := e.store.ThingGroup(ctx, name)
-		return g != nil, storeError(err)
-	}
-	return false, nil
-}
-
-// document gets and checks the text of a new job's document.
-func (e *Engine) document(ctx context.Context, r *jobsvc.CreateJobRequest) ([]byte, error) {
-	var doc []byte
-	switch {
-	case r.Document != nil:
-		doc = []byte(*r.Document)
-	case e.opts.Documents == nil:
-		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "This server is not configured to fetch documentSource.")
-	default:
-		var err error
-		if doc, err = e.opts.Documents.Fetch(ctx, r.DocumentSource); err != nil {
-			return nil, err
-		}
-	}
-	if err := jobsvc.ValidateDocument(doc); err != nil {
-		return nil, err
-	}
-	if e.opts.Documents != nil {
-		if err := e.opts.Documents.Check(doc, r.PresignedURLConfig); err != nil {
-			return nil, err
-		}
-	}
-	return doc, nil
-}
-
 // DescribeJob reads a job, in any status, with the counts of its executions. Errors:
 // CodeInvalidRequest, CodeNotFound.
 //
@@ -172,11 +28,25 @@ func (e *Engine) DescribeJob(ctx context.Context, id string) (*jobsvc.JobDescrip
 		if err != nil {
 			return nil, storeError(err)
 		}
-		if r != nil {
-			d.ProcessDetails.ProcessingTargets = slices.Clone(j.Targets[min(r.Source, len(j.Targets)):])
-		}
+		d.ProcessDetails.ProcessingTargets = processing(j, r)
 	}
-	return d, nil
+	d.ScheduledRollouts, err = e.openings(ctx, j)
+	return d, err
+}
+
+// processing lists the targets of a rollout whose last thing has not been reached.
+func processing(j *jobsvc.Job, r *store.Rollout) []string {
+	switch {
+	case r == nil:
+		return nil
+	case r.Sources == nil:
+		return slices.Clone(j.Targets)
+	}
+	var targets []string
+	for _, src := range r.Sources[min(r.Source, len(r.Sources)):] {
+		targets = append(targets, src.ARN)
+	}
+	return targets
 }
 
 func (e *Engine) job(ctx context.Context, id string) (*jobsvc.Job, error) {
@@ -191,7 +61,9 @@ func (e *Engine) job(ctx context.Context, id string) (*jobsvc.Job, error) {
 }
 
 // GetJobDocument reads the document of a job as it was submitted, byte for byte, its
-// placeholders untouched. Errors: CodeInvalidRequest, CodeNotFound.
+// placeholders untouched. Nothing is substituted before a document leaves for a device,
+// so that the text before substitution is the same. Errors: CodeInvalidRequest,
+// CodeNotFound.
 //
 // AWS: GetJobDocument.
 func (e *Engine) GetJobDocument(ctx context.Context, id string) ([]byte, error) {
@@ -301,7 +173,7 @@ func (e *Engine) CancelJob(ctx context.Context, r *jobsvc.CancelJobRequest) (*jo
 			return jobNotFound(r.JobID)
 		}
 		job = j
-		leftovers := job.Status == jobsvc.JobCanceled && r.Force && !job.ForceCanceled
+		leftovers := e.rules.ForceAfterCancel && job.Status == jobsvc.JobCanceled && r.Force && !job.ForceCanceled
 		if !job.Active() && !leftovers {
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and cannot be canceled.", job.ID, job.Status)
 		}
@@ -333,8 +205,10 @@ func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time
 	tx.SetTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
 }
 
-// dropRollout stops making executions: unreleased things never get one.
+// dropRollout stops making executions: unreleased things never get one, and a SCHEDULED
+// job does not begin.
 func dropRollout(tx *store.Tx, job *jobsvc.Job) {
+	clearStart(tx, job)
 	tx.DeleteRollout(job.ID)
 	tx.ClearTimer(store.JobTimer(store.TimerRollout, job.ID, job.CreatedAt))
 }
@@ -344,11 +218,16 @@ func dropRollout(tx *store.Tx, job *jobsvc.Job) {
 // is.
 //
 // Errors: CodeInvalidRequest; CodeNotFound, also for another namespace than the job's;
-// CodeInvalidStateTransition for an active job without Force, and for one being deleted.
+// CodeInvalidStateTransition for an active job without Force, and for one being deleted;
+// CodeLimitExceeded for more than JobRules.MaxDeleting at a time.
 //
 // AWS: DeleteJob.
 func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) error {
 	if err := jobsvc.ValidateJobID(r.JobID); err != nil {
+		return err
+	}
+	full, err := e.deletingMany(ctx)
+	if err != nil {
 		return err
 	}
 	now, err := e.now(ctx)
@@ -356,15 +235,15 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 		return err
 	}
 	_, err = e.store.Update(ctx, kv.Job(r.JobID), func(tx *store.Tx) error {
-		job, err := tx.Job(r.JobID)
+		job, err := jobIn(tx, r.JobID, r.NamespaceID)
 		if err != nil {
 			return err
 		}
-		if job == nil || r.NamespaceID != nil && *r.NamespaceID != job.NamespaceID {
-			return jobNotFound(r.JobID)
-		}
 		if job.Status == jobsvc.JobDeletionInProgress || job.Active() && !r.Force {
 			return jobsvc.Errorf(jobsvc.CodeInvalidStateTransition, "Job %s is %s and cannot be deleted.", job.ID, job.Status)
+		}
+		if full {
+			return jobsvc.Errorf(jobsvc.CodeLimitExceeded, "%d jobs are being deleted already. Try again when one of them is gone.", e.rules.MaxDeleting)
 		}
 		dropRollout(tx, job)
 		tx.ClearTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
@@ -380,4 +259,28 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 	}
 	poke(e.wake)
 	return nil
+}
+
+// deletingMany tells whether as many jobs are being deleted as may be at a time.
+func (e *Engine) deletingMany(ctx context.Context) (bool, error) {
+	limit := e.rules.MaxDeleting
+	if limit == 0 {
+		return false, nil
+	}
+	jobs, _, err := e.store.ListJobs(ctx, store.JobCursor{}, limit, func(j *jobsvc.Job) bool { return j.Status == jobsvc.JobDeletionInProgress })
+	return len(jobs) >= limit, storeError(err)
+}
+
+// jobIn reads the job of the transaction's scope, for an operation that may name its
+// namespace: one that names another does not find it. Errors: CodeNotFound.
+func jobIn(tx *store.Tx, id string, namespace *string) (*jobsvc.Job, error) {
+	job, err := tx.Job(id)
+	if err == nil && !inNamespace(job, namespace) {
+		err = jobNotFound(id)
+	}
+	return job, err
+}
+
+func inNamespace(job *jobsvc.Job, namespace *string) bool {
+	return job != nil && (namespace == nil || *namespace == job.NamespaceID)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -48,10 +49,8 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		// Canceled or deleted since the timer was read: they cleared it.
 		return e.dropTimer(ctx, t)
 	}
-	if r.Sources == nil {
-		if r, err = e.beginRollout(ctx, job, r); err != nil || r == nil {
-			return err
-		}
+	if r, err = e.resolved(ctx, job, r); err != nil || r == nil {
+		return err
 	}
 	if r.Claimed != "" { // whoever claimed it did not come to close it
 		things, err := e.claimed(ctx, job, r)
@@ -90,26 +89,41 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	return err
 }
 
-// beginRollout resolves the targets to groups, once. It gives nil when another step
-// came first.
-func (e *Engine) beginRollout(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (*store.Rollout, error) {
+// resolved resolves the targets to groups, each once: those of the job at the first step,
+// those that were added later at the step that follows. It gives nil when another step came
+// first.
+func (e *Engine) resolved(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (*store.Rollout, error) {
+	unresolved := func(s store.RolloutSource) bool { return !s.Resolved() }
+	if r.Sources != nil && !slices.ContainsFunc(r.Sources, unresolved) {
+		return r, nil
+	}
 	next := *r
-	next.Sources = []store.RolloutSource{}
-	for _, arn := range job.Targets {
-		kind, name, _ := e.opts.Account.Parse(arn)
-		src := store.RolloutSource{ARN: arn}
+	next.Sources = sourcesOf(job, r)
+	for i := range next.Sources {
+		src := &next.Sources[i]
+		if src.Resolved() {
+			continue
+		}
+		kind, name, _ := e.opts.Account.Parse(src.ARN)
 		if kind == jobsvc.ARNThing {
 			src.Thing = name
-		} else {
-			groups, err := registry.Descendants(ctx, e.store, name, job.CreatedAt)
-			if err != nil {
-				return nil, err
-			}
-			src.Groups = groups
+			continue
 		}
-		next.Sources = append(next.Sources, src)
+		groups, err := registry.Descendants(ctx, e.store, name, asOf(job, src))
+		if err != nil {
+			return nil, err
+		}
+		src.Groups = groups
 	}
 	return e.putRollout(ctx, job.ID, r, &next, nil)
+}
+
+// asOf is the time that says who is a member of a target.
+func asOf(job *jobsvc.Job, src *store.RolloutSource) time.Time {
+	if src.AsOf.IsZero() {
+		return job.Begun()
+	}
+	return src.AsOf
 }
 
 // putRollout replaces a rollout that is still the one that was read, in a transaction
@@ -146,26 +160,30 @@ func (e *Engine) putRollout(ctx context.Context, id string, old, next *store.Rol
 }
 
 // member is a thing that is to get an execution. ID is "" when any thing of the name
-// will do: a target that names the thing itself.
-type member struct{ name, id string }
+// will do that was there at asOf: a target that names the thing itself.
+type member struct {
+	name, id string
+	asOf     time.Time
+}
 
 // members gives the first things of the source being worked on that come after r.Done,
 // a chunk of them at most. ended tells that there are no others.
 func (e *Engine) members(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (things []member, ended bool, err error) {
-	src := r.Sources[r.Source]
+	src := &r.Sources[r.Source]
+	at := asOf(job, src)
 	if src.Thing != "" {
 		if r.Done == "" {
-			things = []member{{name: src.Thing}}
+			things = []member{{name: src.Thing, asOf: at}}
 		}
 		return things, true, nil
 	}
-	list, ended, err := registry.Members(ctx, e.store, src.Groups, r.Done, rolloutChunk, job.CreatedAt)
+	list, ended, err := registry.Members(ctx, e.store, src.Groups, r.Done, rolloutChunk, at)
 	if err != nil {
 		return nil, false, err
 	}
 	things = make([]member, len(list))
 	for i, m := range list {
-		things[i] = member{m.Thing, m.ThingID}
+		things[i] = member{m.Thing, m.ThingID, at}
 	}
 	return things, ended || len(list) == 0, nil
 }
@@ -281,19 +299,18 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.CreatedAt.Equal(claimed.CreatedAt) {
 		return err
 	}
-	if thing.CreatedAt.After(job.CreatedAt) { // made again under the name of a target
+	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target
 		return nil
 	}
 	q, err := tx.Queue(m.name)
 	if err != nil || q.Find(job.ID) != nil {
 		return err
 	}
-	// The first attempt may even have ended already, when a chunk is repeated.
-	ended, err := tx.Ended(m.name, job.ID, 1)
-	if err != nil || ended != nil {
+	number, err := firstNumber(tx, job, thing)
+	if err != nil || number == 0 {
 		return err
 	}
-	x := jobsvc.NewJobExecution(job, thing, 1, now)
+	x := jobsvc.NewJobExecution(job, thing, number, now)
 	if len(q.Pending) >= jobsvc.MaxPending {
 		// Something is wrong with the thing, or with who makes its jobs. The operator sees
 		// it in the counts, and everyone else's rollout goes on.
@@ -306,4 +323,27 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	q.Pending = append(q.Pending, x)
 	tx.IndexExecution(&x, "", x.Status)
 	return e.saveQueue(tx, m.name, q, x.NamespaceID)
+}
+
+// firstNumber is the number of a thing's first execution of a job, 0 when it had that
+// already: it may even have ended, or been deleted, when a chunk is repeated. In a
+// CONTINUOUS job a thing made again under an old name goes on from the numbers of the old
+// one.
+func firstNumber(tx *store.Tx, job *jobsvc.Job, thing *jobsvc.Thing) (int64, error) {
+	was, err := tx.Was(thing.Name, job.ID, 1)
+	if err != nil || !was {
+		return 1, err
+	}
+	if job.TargetSelection != jobsvc.TargetContinuous {
+		return 0, nil
+	}
+	last, err := tx.LastEnded(thing.Name, job.ID)
+	if err != nil || last == nil || last.ThingID == thing.ID {
+		return 0, err
+	}
+	next := last.ExecutionNumber + 1
+	if was, err = tx.Was(thing.Name, job.ID, next); err != nil || was {
+		return 0, err
+	}
+	return next, nil
 }

@@ -41,12 +41,12 @@ func (e *Engine) Settle(ctx context.Context) error {
 	return failed
 }
 
-// settleJob completes a job with nothing left to do: rolled out, and no execution
-// pending. The counters are read outside the transaction; once a rollout is done they
+// settleJob completes a SNAPSHOT job with nothing left to do: rolled out, and no execution
+// pending. A CONTINUOUS one waits for further things. The counters are read outside the transaction; once a rollout is done they
 // cannot rise from zero again.
 func (e *Engine) settleJob(ctx context.Context, id string) error {
 	job, err := e.store.Job(ctx, id)
-	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.RolloutDone {
+	if err != nil || job == nil || job.TargetSelection != jobsvc.TargetSnapshot || job.Status != jobsvc.JobInProgress || !job.RolloutDone {
 		return err
 	}
 	counts, err := e.store.Counts(ctx, id)

@@ -67,6 +67,16 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 	if err != nil {
 		return err
 	}
+	marks := func(from store.ExecutionCursor) ([]store.ExecutionRef, error) {
+		return e.store.DeletedRefs(ctx, job.ID, from, sweepChunk)
+	}
+	err = e.sweepRefs(ctx, marks, func(tx *store.Tx, ref store.ExecutionRef) error {
+		tx.DeleteMark(job.ID, ref)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
 		j, err := tx.Job(job.ID)
 		if err != nil || j == nil || j.Status != jobsvc.JobDeletionInProgress {
@@ -83,29 +93,35 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 // by chunk, in the order of the index.
 func (e *Engine) sweep(ctx context.Context, job string, statuses []jobsvc.JobExecutionStatus, fn func(*store.Tx, store.ExecutionRef) error) error {
 	for _, status := range statuses {
-		var from store.ExecutionCursor
-		for {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			refs, err := e.store.ExecutionRefs(ctx, job, status, from, sweepChunk)
-			if err != nil {
-				return err
-			}
-			if len(refs) == 0 {
-				break
-			}
-			ops := make([]store.Op, len(refs))
-			for i, ref := range refs {
-				ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }}
-			}
-			if err := e.updateMany(ctx, ops); err != nil {
-				return err
-			}
-			from = refs[len(refs)-1].Cursor()
+		list := func(from store.ExecutionCursor) ([]store.ExecutionRef, error) {
+			return e.store.ExecutionRefs(ctx, job, status, from, sweepChunk)
+		}
+		if err := e.sweepRefs(ctx, list, fn); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// sweepRefs runs a transaction for every row of a list, which gives a chunk at a time.
+func (e *Engine) sweepRefs(ctx context.Context, list func(store.ExecutionCursor) ([]store.ExecutionRef, error), fn func(*store.Tx, store.ExecutionRef) error) error {
+	for from := (store.ExecutionCursor{}); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		refs, err := list(from)
+		if err != nil || len(refs) == 0 {
+			return err
+		}
+		ops := make([]store.Op, len(refs))
+		for i, ref := range refs {
+			ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }}
+		}
+		if err := e.updateMany(ctx, ops); err != nil {
+			return err
+		}
+		from = refs[len(refs)-1].Cursor()
+	}
 }
 
 // changePending applies a change to a pending execution, if it is still that one, and

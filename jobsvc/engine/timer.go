@@ -31,6 +31,8 @@ func (e *Engine) Fire(ctx context.Context, t store.Timer, now time.Time) error {
 	}
 	var err error
 	switch t.Kind {
+	case store.TimerStart:
+		err = e.stepStart(ctx, t)
 	case store.TimerRollout:
 		err = e.stepRollout(ctx, t)
 	case store.TimerCancel:

@@ -356,7 +356,6 @@ func TestSDKJobs(t *testing.T) {
 		"no targets": func(in *iot.CreateJobInput) { in.Targets = []string{} },
 		"document":   func(in *iot.CreateJobInput) { in.Document = aws.String("nonsense") },
 		"both":       func(in *iot.CreateJobInput) { in.DocumentSource = aws.String("https://s3.amazonaws.com/b/k") },
-		"continuous": func(in *iot.CreateJobInput) { in.TargetSelection = types.TargetSelectionContinuous },
 		"timeout": func(in *iot.CreateJobInput) {
 			in.TimeoutConfig = &types.TimeoutConfig{InProgressTimeoutInMinutes: aws.Int64(10081)}
 		},

@@ -25,10 +25,19 @@ func TestJSONRecords(t *testing.T) {
 				Description: "d", DocumentSource: "https://s", NamespaceID: "ns",
 				PresignedURLConfig: &jobsvc.PresignedURLConfig{RoleARN: "arn:r", Expires: time.Minute},
 				TimeoutConfig:      &jobsvc.TimeoutConfig{InProgress: time.Hour},
-				ForceCanceled:      true, ReasonCode: "R", Comment: "c",
-				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, Concurrent: true, RolloutDone: true,
+				RolloutConfig: &jobsvc.RolloutConfig{MaximumPerMinute: 50, ExponentialRate: &jobsvc.ExponentialRate{
+					BaseRatePerMinute: 20, IncrementFactor: 15, RateIncreaseCriteria: jobsvc.RateIncreaseCriteria{NumberOfNotifiedThings: 3, NumberOfSucceededThings: 4},
+				}},
+				AbortConfig: &jobsvc.AbortConfig{CriteriaList: []jobsvc.AbortCriterion{{FailureType: jobsvc.FailureAll, Action: "CANCEL", ThresholdPercentage: 1250, MinNumberOfExecutedThings: 40}}},
+				RetryConfig: &jobsvc.RetryConfig{CriteriaList: []jobsvc.RetryCriterion{{FailureType: jobsvc.FailureFailed, NumberOfRetries: 2}}},
+				SchedulingConfig: &jobsvc.SchedulingConfig{
+					StartTime: "s", EndTime: "e", EndBehavior: jobsvc.EndCancel, MaintenanceWindows: []jobsvc.MaintenanceWindow{{StartTime: "w", DurationInMinutes: 5}}, TimeZone: "z",
+				},
+				JobTemplateARN: "arn:t", DocumentParameters: map[string]string{"k": "v"}, DestinationPackageVersions: []string{"arn:p"},
+				ForceCanceled: true, ReasonCode: "R", Comment: "c",
+				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, StartsAt: at, StartedAt: at, Concurrent: true, RolloutDone: true,
 			},
-			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
+			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
 		},
 		{
 			&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "all", Description: "d", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at},
@@ -48,11 +57,12 @@ func TestJSONRecords(t *testing.T) {
 		},
 		{
 			&Rollout{
-				Sources: []RolloutSource{{ARN: "arn:t", Thing: "pump"}, {ARN: "arn:g", Groups: []string{"north"}}},
+				Sources: []RolloutSource{{ARN: "arn:t", Thing: "pump"}, {ARN: "arn:g", Groups: []string{"north"}, AsOf: at}},
 				Source:  1, Done: "a", Claimed: "b", Steps: 4,
 			},
-			`{"Sources":[{"ARN":"arn:t","Thing":"pump"},{"ARN":"arn:g","Groups":["north"]}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
+			`{"Sources":[{"ARN":"arn:t","Thing":"pump"},{"ARN":"arn:g","Groups":["north"],"AsOf":"1972-04-20T13:17:39.790382856Z"}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
 		},
+		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z"}`},
 	} {
 		full(t, reflect.ValueOf(tc.v).Elem())

@@ -53,6 +53,7 @@ func (t *Tx) DeleteJob(j *jobsvc.Job) {
 	t.tx.Delete(newKey(tagJob, j.ID))
 	t.tx.Delete(newKey(tagDocument, j.ID))
 	t.tx.Delete(newKey(tagRollout, j.ID))
+	t.DeleteTags(Resource{jobsvc.ARNJob, j.ID})
 	t.tx.Delete(newKey(tagJobByTime).newest(j.CreatedAt).name(j.ID))
 	for _, s := range jobsvc.JobExecutionStatuses() {
 		t.tx.Delete(counterKey(j.ID, s))
@@ -171,12 +172,18 @@ type Rollout struct {
 	Steps uint64
 }
 
-// RolloutSource is one target: a thing, or groups.
+// RolloutSource is one target: a thing, or groups. With neither it is still to be
+// resolved.
 type RolloutSource struct {
 	ARN    string
 	Thing  string   `json:",omitempty"`
 	Groups []string `json:",omitempty"`
+	// AsOf is the time that says who is a member; zero for the beginning of the job.
+	AsOf time.Time `json:",omitzero"`
 }
+
+// Resolved tells whether it is known what the target stands for.
+func (s *RolloutSource) Resolved() bool { return s.Thing != "" || s.Groups != nil }
 
 // Rollout reads the rollout of the transaction's job; nil when there is none.
 func (t *Tx) Rollout(id string) (*Rollout, error) {

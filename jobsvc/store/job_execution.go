@@ -58,33 +58,71 @@ func (t *Tx) PutEnded(e *jobsvc.JobExecution) {
 	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), encodeExecution(e))
 }
 
-// DeleteEnded takes the record of an ended execution away.
+// DeleteEnded takes the record of an ended execution away, and the mark of a deleted
+// one.
 func (t *Tx) DeleteEnded(thing, job string, number int64) {
 	t.tx.Delete(endedKey(thing, job, number))
+}
+
+// MarkDeleted leaves a mark where the record of an execution was or would have been, so
+// that its number is not used again and the rollout does not make it anew. The mark goes
+// with the job: DeletedRefs finds it.
+func (t *Tx) MarkDeleted(e *jobsvc.JobExecution) {
+	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), []byte{})
+	t.tx.Put(indexKey(e.JobID, deletedByte, e.QueuedAt, e.ThingName, e.ExecutionNumber), []byte{})
+}
+
+// DeleteMark takes a mark away.
+func (t *Tx) DeleteMark(job string, r ExecutionRef) {
+	t.tx.Delete(endedKey(r.Thing, job, r.Number))
+	t.tx.Delete(indexKey(job, deletedByte, r.QueuedAt, r.Thing, r.Number))
+}
+
+// Was tells whether an execution ended or was deleted.
+func (t *Tx) Was(thing, job string, number int64) (bool, error) {
+	b, err := t.get(endedKey(thing, job, number))
+	return b != nil, err
 }
 
 // Ended reads an ended execution.
 func (t *Tx) Ended(thing, job string, number int64) (*jobsvc.JobExecution, error) {
 	b, err := t.get(endedKey(thing, job, number))
-	if err != nil || b == nil {
-		return nil, err
-	}
-	return decodeExecution(thing, b)
+	return decodeEnded(thing, b, err)
 }
 
 // LastEnded reads the ended execution of a job with the highest number.
 func (t *Tx) LastEnded(thing, job string) (*jobsvc.JobExecution, error) {
-	items, err := t.tx.Scan(lastEnded(thing, job))
-	if err != nil || len(items) == 0 {
-		return nil, err
+	r := lastEnded(thing, job)
+	for {
+		items, err := t.tx.Scan(r)
+		if err != nil || len(items) == 0 {
+			return nil, err
+		}
+		for _, it := range items {
+			if x, err := decodeEnded(thing, it.Value, nil); x != nil || err != nil {
+				return x, err
+			}
+		}
+		if len(items) < r.Limit {
+			return nil, nil
+		}
+		r.Limit = scanAll // marks of deleted ones are in front: rare
 	}
-	return decodeExecution(thing, items[0].Value)
 }
 
 func lastEnded(thing, job string) kv.Range {
 	r := kv.Prefix(newKey(tagEnded, thing, job), 1)
 	r.Reverse = true
 	return r
+}
+
+// decodeEnded reads a record of an ended execution; nil for none and for the mark of a
+// deleted one.
+func decodeEnded(thing string, b []byte, err error) (*jobsvc.JobExecution, error) {
+	if err != nil || len(b) == 0 {
+		return nil, err
+	}
+	return decodeExecution(thing, b)
 }
 
 // ThingAndQueue reads a thing's queue in one round trip with whether the thing is
@@ -103,19 +141,16 @@ func (s *Store) ThingAndQueue(ctx context.Context, thing string) (*jobsvc.Queue,
 // Ended reads an ended execution.
 func (s *Store) Ended(ctx context.Context, thing, job string, number int64) (*jobsvc.JobExecution, error) {
 	b, err := s.get(ctx, endedKey(thing, job, number))
-	if err != nil || b == nil {
-		return nil, err
-	}
-	return decodeExecution(thing, b)
+	return decodeEnded(thing, b, err)
 }
 
 // LastEnded reads the ended execution of a job with the highest number.
-func (s *Store) LastEnded(ctx context.Context, thing, job string) (*jobsvc.JobExecution, error) {
-	items, _, err := s.db.Scan(ctx, lastEnded(thing, job))
-	if err != nil || len(items) == 0 {
-		return nil, err
-	}
-	return decodeExecution(thing, items[0].Value)
+func (s *Store) LastEnded(ctx context.Context, thing, job string) (last *jobsvc.JobExecution, err error) {
+	_, err = s.page(ctx, lastEnded(thing, job), 1, func(it kv.Item) (bool, error) {
+		last, err = decodeEnded(thing, it.Value, nil)
+		return last != nil, err
+	})
+	return last, err
 }
 
 // EndedOfThing reads all ended executions of a thing, those of jobID only unless it
@@ -127,8 +162,8 @@ func (s *Store) EndedOfThing(ctx context.Context, thing, jobID string) ([]jobsvc
 	}
 	var list []jobsvc.JobExecution
 	_, err := s.page(ctx, kv.Prefix(prefix, 1000), -1, func(it kv.Item) (bool, error) {
-		e, err := decodeExecution(thing, it.Value)
-		if err != nil {
+		e, err := decodeEnded(thing, it.Value, nil)
+		if err != nil || e == nil {
 			return false, err
 		}
 		list = append(list, *e)
@@ -160,10 +195,20 @@ func (r *ExecutionRef) Cursor() ExecutionCursor {
 
 // ExecutionRefs lists the rows of a job in one status by queuedAt, thing and number.
 func (s *Store) ExecutionRefs(ctx context.Context, job string, status jobsvc.JobExecutionStatus, from ExecutionCursor, limit int) ([]ExecutionRef, error) {
-	prefix := newKey(tagExecution, job).byte(statusByte(status))
+	return s.refs(ctx, job, statusByte(status), status, from, limit)
+}
+
+// DeletedRefs lists the marks that MarkDeleted left for a job, as ExecutionRefs does;
+// they have no Status.
+func (s *Store) DeletedRefs(ctx context.Context, job string, from ExecutionCursor, limit int) ([]ExecutionRef, error) {
+	return s.refs(ctx, job, deletedByte, "", from, limit)
+}
+
+func (s *Store) refs(ctx context.Context, job string, b byte, status jobsvc.JobExecutionStatus, from ExecutionCursor, limit int) ([]ExecutionRef, error) {
+	prefix := newKey(tagExecution, job).byte(b)
 	var last key
 	if from != (ExecutionCursor{}) {
-		last = executionKey(job, status, from.QueuedAt, from.Thing, from.Number)
+		last = indexKey(job, b, from.QueuedAt, from.Thing, from.Number)
 	}
 	r := after(prefix, last, limit)
 	r.KeysOnly = true
@@ -232,7 +277,7 @@ func (s *Store) executionsAt(ctx context.Context, job string, refs []ExecutionRe
 		switch {
 		case b == nil:
 		case ended(r.Status):
-			if found[i], err = decodeExecution(r.Thing, b); err != nil {
+			if found[i], err = decodeEnded(r.Thing, b, nil); err != nil {
 				return err
 			}
 		default:
@@ -268,6 +313,7 @@ type TimerKind byte
 
 // The kinds of timers. The values are on disk.
 const (
+	TimerStart   TimerKind = 's' // a SCHEDULED job begins
 	TimerRollout TimerKind = 'r' // the next step of a job's rollout
 	TimerCancel  TimerKind = 'c' // the sweep of a canceled job
 	TimerDelete  TimerKind = 'd' // the sweep of a job being deleted

@@ -18,7 +18,7 @@ const Version = 1
 const (
 	tagThing      = 'g' // thing → Thing                                        scope thing
 	tagQueue      = 'q' // thing → Queue                                        scope thing
-	tagEnded      = 'h' // thing, job, number → JobExecution                    scope thing
+	tagEnded      = 'h' // thing, job, number → JobExecution, empty when deleted scope thing
 	tagMember     = 'm' // thing, group → Membership                            scope thing
 	tagGroupThing = 'M' // group, thing → Membership                            scope thing
 	tagLeft       = 'n' // thing, group, leftAt → –                             scope thing
@@ -156,12 +156,20 @@ func statusOf(b byte) (jobsvc.JobExecutionStatus, bool) {
 	return "", false
 }
 
+// deletedByte stands in the place of a status for executions that were deleted while
+// their job goes on.
+const deletedByte = 9
+
 func endedKey(thing, job string, number int64) key {
 	return newKey(tagEnded, thing, job).uint(uint64(number))
 }
 
 func executionKey(job string, s jobsvc.JobExecutionStatus, queuedAt time.Time, thing string, number int64) key {
-	return newKey(tagExecution, job).byte(statusByte(s)).time(queuedAt).name(thing).uint(uint64(number))
+	return indexKey(job, statusByte(s), queuedAt, thing, number)
+}
+
+func indexKey(job string, status byte, queuedAt time.Time, thing string, number int64) key {
+	return newKey(tagExecution, job).byte(status).time(queuedAt).name(thing).uint(uint64(number))
 }
 
 func counterKey(job string, s jobsvc.JobExecutionStatus) key {

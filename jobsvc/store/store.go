@@ -166,10 +166,14 @@ func (s *Store) page(ctx context.Context, r kv.Range, limit int, take func(kv.It
 				return i == len(items)-1 && next == nil, nil
 			}
 		}
-		if next == nil {
+		switch {
+		case next == nil:
 			return true, nil
+		case r.Reverse:
+			r.End = next
+		default:
+			r.Start = next
 		}
-		r.Start = next
 	}
 }
 

@@ -360,3 +360,107 @@ func TestMembers(t *testing.T) {
 		t.Errorf("things of c0: %v %v %v", things, more, err)
 	}
 }
+
+// TestTags: those of a resource are its own, and go with a job.
+func TestTags(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	job, group := Resource{jobsvc.ARNJob, "fw"}, Resource{jobsvc.ARNThingGroup, "fw"}
+	tags := []jobsvc.Tag{{Key: "b", Value: "1"}, {Key: "a"}}
+	update(t, s, job.Scope(), func(tx *Tx) { tx.PutTags(job, tags) })
+	update(t, s, group.Scope(), func(tx *Tx) { tx.PutTags(group, tags[:1]) })
+	read := func(r Resource, want []jobsvc.Tag) {
+		t.Helper()
+		if got, err := s.Tags(ctx, r); err != nil || !slices.Equal(got, want) || want == nil && got != nil {
+			t.Errorf("%v has %v, %v, want %v", r, got, err, want)
+		}
+		update(t, s, r.Scope(), func(tx *Tx) {
+			if got, err := tx.Tags(r); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%v has %v in its transaction, %v", r, got, err)
+			}
+		})
+	}
+	read(job, tags)
+	read(group, tags[:1])
+	read(Resource{jobsvc.ARNJob, "f"}, nil)
+	update(t, s, job.Scope(), func(tx *Tx) { tx.DeleteJob(&jobsvc.Job{ID: "fw", CreatedAt: at}) })
+	read(job, nil)
+	update(t, s, group.Scope(), func(tx *Tx) { tx.PutTags(group, nil) })
+	read(group, nil)
+}
+
+// TestDeletedExecutions: the mark of a deleted execution is no execution, but it is found.
+func TestDeletedExecutions(t *testing.T) {
+	s, db := newStore(t)
+	ctx := t.Context()
+	var all []jobsvc.JobExecution
+	for n := range int64(4) {
+		all = append(all, jobsvc.JobExecution{ThingName: "pump", JobID: "fw", ExecutionNumber: n + 1, QueuedAt: at.Add(time.Duration(n)), Status: jobsvc.StatusFailed})
+	}
+	update(t, s, kv.Thing("pump"), func(tx *Tx) {
+		for i := range all {
+			tx.PutEnded(&all[i])
+			tx.IndexExecution(&all[i], "", all[i].Status)
+		}
+	})
+	last := func(want int64) {
+		t.Helper()
+		got, err := s.LastEnded(ctx, "pump", "fw")
+		if err != nil || want == 0 && got != nil || want > 0 && (got == nil || got.ExecutionNumber != want) {
+			t.Errorf("the last is %+v, %v, want %d", got, err, want)
+		}
+		update(t, s, kv.Thing("pump"), func(tx *Tx) {
+			got, err := tx.LastEnded("pump", "fw")
+			if err != nil || want == 0 && got != nil || want > 0 && (got == nil || got.ExecutionNumber != want) {
+				t.Errorf("in a transaction the last is %+v, %v, want %d", got, err, want)
+			}
+			if was, err := tx.Was("pump", "fw", 4); !was || err != nil {
+				t.Errorf("number 4 never was: %v", err)
+			}
+			if was, err := tx.Was("pump", "fw", 5); was || err != nil {
+				t.Errorf("number 5 was: %v", err)
+			}
+		})
+		list, err := s.EndedOfThing(ctx, "pump", "")
+		if err != nil || int64(len(list)) != want {
+			t.Errorf("%d ended executions, %v, want %d", len(list), err, want)
+		}
+	}
+	last(4)
+	refs, err := s.ExecutionRefs(ctx, "fw", jobsvc.StatusFailed, ExecutionCursor{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := int64(4); n > 0; n-- {
+		update(t, s, kv.Thing("pump"), func(tx *Tx) {
+			tx.IndexExecution(&all[n-1], jobsvc.StatusFailed, "")
+			tx.MarkDeleted(&all[n-1])
+		})
+		last(n - 1)
+		if x, err := s.Ended(ctx, "pump", "fw", n); x != nil || err != nil {
+			t.Errorf("number %d is %+v, %v", n, x, err)
+		}
+	}
+	// Rows that were read before find nothing.
+	if list, err := s.Executions(ctx, "fw", refs); err != nil || len(list) != 0 {
+		t.Errorf("behind the rows is %v, %v", list, err)
+	}
+	marks, err := s.DeletedRefs(ctx, "fw", ExecutionCursor{}, 3)
+	if err != nil || len(marks) != 3 {
+		t.Fatalf("marks %v, %v", marks, err)
+	}
+	rest, err := s.DeletedRefs(ctx, "fw", marks[2].Cursor(), 3)
+	if err != nil || len(rest) != 1 {
+		t.Fatalf("more marks %v, %v", rest, err)
+	}
+	update(t, s, kv.Thing("pump"), func(tx *Tx) {
+		for _, r := range append(marks, rest...) {
+			tx.DeleteMark("fw", r)
+		}
+	})
+	for _, prefix := range []key{newKey(tagEnded), newKey(tagExecution)} {
+		if items, _, err := db.Scan(ctx, kv.Prefix(prefix, 10)); err != nil || len(items) != 0 {
+			t.Errorf("left over: %q, %v", items, err)
+		}
+	}
+}

@@ -38,6 +38,9 @@ func jobSpelling(s *spelling) {
 	}
 	if c, ok := body["schedulingConfig"].(map[string]any); ok {
 		s.rename(c, "schedulingConfig.", "endTimeBehavior", "endBehavior")
+		if c["timeZone"] != nil { // no member of AWS's; it stays
+			s.note("schedulingConfig.timeZone")
+		}
 	}
 	if c, ok := body["jobExecutionsRolloutConfig"].(map[string]any); ok {
 		const at = "jobExecutionsRolloutConfig."

@@ -251,3 +251,55 @@ func TestControlGolden(t *testing.T) {
 		`{"policies":[{"policyName":"p","policyArn":"arn:aws:iot:eu-west-1:111122223333:policy/p"}],"nextMarker":"m"}`)
 	golden(t, "DescribeEndpoint", wire.EncodeDescribeEndpoint("iot.example.net"), `{"endpointAddress":"iot.example.net"}`)
 }
+
+// TestConfiguredJobGolden has a job with every configuration.
+func TestConfiguredJobGolden(t *testing.T) {
+	a := controlAccount
+	j := jobsvc.Job{
+		ID: "fw", Status: jobsvc.JobScheduled, TargetSelection: jobsvc.TargetContinuous, Targets: []string{a.ARN("thinggroup", "pumps")},
+		RolloutConfig: &jobsvc.RolloutConfig{MaximumPerMinute: 400, ExponentialRate: &jobsvc.ExponentialRate{
+			BaseRatePerMinute: 20, IncrementFactor: 15, RateIncreaseCriteria: jobsvc.RateIncreaseCriteria{NumberOfSucceededThings: 100},
+		}},
+		AbortConfig: &jobsvc.AbortConfig{CriteriaList: []jobsvc.AbortCriterion{
+			{FailureType: jobsvc.FailureFailed, Action: "CANCEL", ThresholdPercentage: 1250, MinNumberOfExecutedThings: 40},
+			{FailureType: jobsvc.FailureAll, Action: "CANCEL", ThresholdPercentage: 3000, MinNumberOfExecutedThings: 20},
+		}},
+		RetryConfig: &jobsvc.RetryConfig{CriteriaList: []jobsvc.RetryCriterion{{FailureType: jobsvc.FailureFailed, NumberOfRetries: 2}, {FailureType: jobsvc.FailureTimedOut}}},
+		SchedulingConfig: &jobsvc.SchedulingConfig{
+			StartTime: "2026-03-12 23:00", EndTime: "2026-06-12T22:00:00Z", EndBehavior: jobsvc.EndCancel, TimeZone: "+01:00",
+			MaintenanceWindows: []jobsvc.MaintenanceWindow{{StartTime: "cron(0 2 ? * SAT *)", DurationInMinutes: 180}},
+		},
+		JobTemplateARN: "arn:t", DocumentParameters: map[string]string{"a": "b"}, DestinationPackageVersions: []string{"arn:p"},
+		CreatedAt: at(1773136800000), LastUpdatedAt: at(1773136800000),
+	}
+	golden(t, "DescribeJob", wire.EncodeDescribeJob(a, &jobsvc.JobDescription{Job: j, ScheduledRollouts: []time.Time{time.Date(2026, 3, 14, 2, 0, 0, 0, time.UTC)}}), `{
+  "job": {
+    "jobArn": "arn:aws:iot:eu-west-1:111122223333:job/fw", "jobId": "fw", "targetSelection": "CONTINUOUS", "status": "SCHEDULED",
+    "targets": ["arn:aws:iot:eu-west-1:111122223333:thinggroup/pumps"],
+    "presignedUrlConfig": {}, "timeoutConfig": {},
+    "jobExecutionsRolloutConfig": {
+      "maximumPerMinute": 400,
+      "exponentialRate": {"baseRatePerMinute": 20, "incrementFactor": 1.5, "rateIncreaseCriteria": {"numberOfSucceededThings": 100}}
+    },
+    "abortConfig": {
+      "criteriaList": [
+        {"failureType": "FAILED", "action": "CANCEL", "thresholdPercentage": 12.5, "minNumberOfExecutedThings": 40},
+        {"failureType": "ALL", "action": "CANCEL", "thresholdPercentage": 30, "minNumberOfExecutedThings": 20}
+      ]
+    },
+    "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "FAILED", "numberOfRetries": 2}, {"failureType": "TIMED_OUT", "numberOfRetries": 0}]},
+    "schedulingConfig": {
+      "startTime": "2026-03-12 23:00", "endTime": "2026-06-12T22:00:00Z", "endBehavior": "CANCEL",
+      "maintenanceWindows": [{"startTime": "cron(0 2 ? * SAT *)", "durationInMinutes": 180}]
+    },
+    "scheduledJobRollouts": [{"startTime": "2026-03-14T02:00:00Z"}],
+    "jobTemplateArn": "arn:t", "documentParameters": {"a": "b"}, "destinationPackageVersions": ["arn:p"],
+    "createdAt": 1773136800, "lastUpdatedAt": 1773136800,
+    "jobProcessDetails": {
+      "numberOfCanceledThings": 0, "numberOfSucceededThings": 0, "numberOfFailedThings": 0, "numberOfRejectedThings": 0,
+      "numberOfQueuedThings": 0, "numberOfInProgressThings": 0, "numberOfRemovedThings": 0, "numberOfTimedOutThings": 0
+    },
+    "isConcurrent": false
+  }
+}`)
+}

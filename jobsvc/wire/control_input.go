@@ -170,6 +170,32 @@ func (o *object) int64(member string) *int64 {
 	return nil
 }
 
+// decimal reads a number with at most so many decimals, exactly, in units of the last
+// of them: 12.5 with two is 1250. One that is too large is the largest there is room for.
+func (o *object) decimal(member string, decimals int) int64 {
+	f := o.float64(member)
+	if f == nil {
+		return 0
+	}
+	const limit = 1 << 40
+	unit := math.Pow10(decimals)
+	x := max(-limit, min(limit, *f))
+	// The nearest number to 12.5 is the one that 1250/100 rounds to; 12.505 has another.
+	n := math.Round(x * unit)
+	if n/unit != x {
+		o.d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The member %s%s may have at most %d decimal digits.", o.name, member, decimals))
+	}
+	return int64(n)
+}
+
+// given is an integer member for which the domain does not tell 0 from not given.
+func (o *object) given(member string) int64 {
+	if n := o.int64(member); n != nil {
+		return *n
+	}
+	return 0
+}
+
 func (o *object) float64(member string) *float64 {
 	switch v := o.members[member].(type) {
 	case nil:
@@ -272,6 +298,15 @@ func (d *controlDecoder) notZero(member string, n *int64, low, high int64) int64
 		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "1 validation error detected: Value '0' at '%s' failed to satisfy constraint: Member must be between %d and %d", member, low, high))
 	}
 	return *n
+}
+
+// pathInt64 is an integer in the path.
+func (d *controlDecoder) pathInt64(member string) int64 {
+	n, err := strconv.ParseInt(d.path(member), 10, 64)
+	if err != nil {
+		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The %s in the path must be a number, not '%s'.", member, printable(d.path(member))))
+	}
+	return n
 }
 
 // queryText is a query parameter for which "" is the same as leaving it out.

@@ -6,57 +6,38 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
 
-// DecodeCreateJob reads PUT /jobs/{jobId}. Configuration that this build does not
-// honour goes by name into Unsupported, unless it is empty.
+// DecodeCreateJob reads PUT /jobs/{jobId}.
 func DecodeCreateJob(in *ControlInput) (*jobsvc.CreateJobRequest, error) {
 	d := &controlDecoder{in: in}
 	o := d.body()
+	c := o.jobConfig()
 	return &jobsvc.CreateJobRequest{
-		JobID:              d.path("jobId"),
-		Targets:            o.strings("targets"),
-		Document:           o.string("document"),
-		DocumentSource:     o.text("documentSource"),
-		Description:        o.string("description"),
-		TargetSelection:    jobsvc.TargetSelection(o.text("targetSelection")),
-		PresignedURLConfig: o.presignedURLConfig(),
-		TimeoutConfig:      o.timeoutConfig(),
-		NamespaceID:        o.string("namespaceId"),
-		Unsupported: o.unsupported(map[string]kind{
-			"abortConfig":                aMap,
-			"destinationPackageVersions": aList,
-			"documentParameters":         aMap,
-			"jobExecutionsRetryConfig":   aMap,
-			"jobExecutionsRolloutConfig": aMap,
-			"jobTemplateArn":             aString,
-			"schedulingConfig":           aMap,
-			"tags":                       aList,
-		}),
+		JobID:                      d.path("jobId"),
+		Targets:                    o.strings("targets"),
+		Document:                   o.string("document"),
+		DocumentSource:             o.text("documentSource"),
+		Description:                o.string("description"),
+		TargetSelection:            jobsvc.TargetSelection(o.text("targetSelection")),
+		PresignedURLConfig:         c.PresignedURLConfig,
+		TimeoutConfig:              c.TimeoutConfig,
+		RolloutConfig:              c.RolloutConfig,
+		AbortConfig:                c.AbortConfig,
+		RetryConfig:                c.RetryConfig,
+		SchedulingConfig:           o.schedulingConfig(),
+		NamespaceID:                o.string("namespaceId"),
+		Tags:                       o.tags("tags"),
+		JobTemplateARN:             o.text("jobTemplateArn"),
+		DocumentParameters:         o.stringMap("documentParameters"),
+		DestinationPackageVersions: noneNil(o.strings("destinationPackageVersions")),
 	}, d.result()
 }
 
-func (o *object) presignedURLConfig() *jobsvc.PresignedURLConfig {
-	c := o.object("presignedUrlConfig")
-	if c.empty() {
+// noneNil takes an empty list as none.
+func noneNil(list []string) []string {
+	if len(list) == 0 {
 		return nil
 	}
-	seconds := o.d.notZero("presignedUrlConfig.expiresInSec", c.int64("expiresInSec"),
-		int64(jobsvc.MinPresignExpires/time.Second), int64(jobsvc.MaxPresignExpires/time.Second))
-	return &jobsvc.PresignedURLConfig{RoleARN: c.text("roleArn"), Expires: duration(seconds, time.Second)}
-}
-
-func (o *object) timeoutConfig() *jobsvc.TimeoutConfig {
-	c := o.object("timeoutConfig")
-	if c.empty() {
-		return nil
-	}
-	minutes := o.d.notZero("timeoutConfig.inProgressTimeoutInMinutes", c.int64("inProgressTimeoutInMinutes"), 1, jobsvc.MaxTimeoutMinutes)
-	return &jobsvc.TimeoutConfig{InProgress: duration(minutes, time.Minute)}
-}
-
-// duration keeps a number of units that no Duration holds at the largest one that
-// it does, which is out of every range of the service.
-func duration(n int64, unit time.Duration) time.Duration {
-	return time.Duration(clamp(n, int64((1<<62)/unit))) * unit
+	return list
 }
 
 // DecodeCancelJob reads PUT /jobs/{jobId}/cancel. force is a query parameter.
@@ -90,6 +71,41 @@ func DecodeDescribeJob(in *ControlInput) (jobID string, err error) {
 	return d.path("jobId"), d.result()
 }
 
+// DecodeUpdateJob reads PATCH /jobs/{jobId}.
+// A configuration that is {} takes the job's away.
+func DecodeUpdateJob(in *ControlInput) (*jobsvc.UpdateJobRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	r := &jobsvc.UpdateJobRequest{
+		JobID:       d.path("jobId"),
+		NamespaceID: d.queryString("namespaceId"),
+		Description: o.string("description"),
+		JobConfig:   o.jobConfig(),
+	}
+	orEmptyConfig(o, "presignedUrlConfig", &r.PresignedURLConfig)
+	orEmptyConfig(o, "jobExecutionsRolloutConfig", &r.RolloutConfig)
+	orEmptyConfig(o, "timeoutConfig", &r.TimeoutConfig)
+	return r, d.result()
+}
+
+func orEmptyConfig[T any](o *object, member string, c **T) {
+	if *c == nil && o.members[member] != nil {
+		*c = new(T)
+	}
+}
+
+// DecodeAssociateTargetsWithJob reads POST /jobs/{jobId}/targets.
+func DecodeAssociateTargetsWithJob(in *ControlInput) (*jobsvc.AssociateTargetsWithJobRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	return &jobsvc.AssociateTargetsWithJobRequest{
+		JobID:       d.path("jobId"),
+		NamespaceID: d.queryString("namespaceId"),
+		Targets:     o.strings("targets"),
+		Comment:     o.string("comment"),
+	}, d.result()
+}
+
 // DecodeListJobs reads GET /jobs.
 func DecodeListJobs(in *ControlInput) (*jobsvc.ListJobsRequest, error) {
 	d := &controlDecoder{in: in}
@@ -109,18 +125,9 @@ type jobIdentity struct {
 	Description string `json:"description,omitempty"`
 }
 
-// EncodeJobIdentity answers CreateJob and CancelJob.
+// EncodeJobIdentity answers CreateJob, CancelJob and AssociateTargetsWithJob.
 func EncodeJobIdentity(a jobsvc.Account, j *jobsvc.Job) []byte {
 	return encode(jobIdentity{a.ARN(jobsvc.ARNJob, j.ID), j.ID, j.Description})
-}
-
-type presignedURLConfig struct {
-	RoleARN      string `json:"roleArn,omitempty"`
-	ExpiresInSec int64  `json:"expiresInSec,omitempty"`
-}
-
-type timeoutConfig struct {
-	InProgressTimeoutInMinutes int64 `json:"inProgressTimeoutInMinutes,omitempty"`
 }
 
 type jobProcessDetails struct {
@@ -135,8 +142,7 @@ type jobProcessDetails struct {
 	NumberOfTimedOutThings   int64    `json:"numberOfTimedOutThings"`
 }
 
-// job is the member of DescribeJob. The three configurations without omitempty
-// are {} when not configured.
+// job is the member of DescribeJob.
 type job struct {
 	JobARN                     string                 `json:"jobArn"`
 	JobID                      string                 `json:"jobId"`
@@ -147,15 +153,18 @@ type job struct {
 	Comment                    string                 `json:"comment,omitempty"`
 	Targets                    []string               `json:"targets"`
 	Description                string                 `json:"description,omitempty"`
-	PresignedURLConfig         presignedURLConfig     `json:"presignedUrlConfig"`
-	JobExecutionsRolloutConfig struct{}               `json:"jobExecutionsRolloutConfig"`
 	CreatedAt                  controlTime            `json:"createdAt"`
 	LastUpdatedAt              controlTime            `json:"lastUpdatedAt"`
 	CompletedAt                controlTime            `json:"completedAt,omitzero"`
 	JobProcessDetails          jobProcessDetails      `json:"jobProcessDetails"`
-	TimeoutConfig              timeoutConfig          `json:"timeoutConfig"`
 	NamespaceID                string                 `json:"namespaceId,omitempty"`
 	IsConcurrent               bool                   `json:"isConcurrent"`
+	SchedulingConfig           *schedulingConfig      `json:"schedulingConfig,omitempty"`
+	ScheduledJobRollouts       []scheduledJobRollout  `json:"scheduledJobRollouts,omitempty"`
+	JobTemplateARN             string                 `json:"jobTemplateArn,omitempty"`
+	DocumentParameters         map[string]string      `json:"documentParameters,omitempty"`
+	DestinationPackageVersions []string               `json:"destinationPackageVersions,omitempty"`
+	jobConfig
 }
 
 // EncodeDescribeJob answers DescribeJob.
@@ -184,14 +193,16 @@ func EncodeDescribeJob(a jobsvc.Account, j *jobsvc.JobDescription) []byte {
 			NumberOfRemovedThings:    j.ProcessDetails.Removed,
 			NumberOfTimedOutThings:   j.ProcessDetails.TimedOut,
 		},
-		NamespaceID:  j.NamespaceID,
-		IsConcurrent: j.Concurrent,
+		NamespaceID:                j.NamespaceID,
+		IsConcurrent:               j.Concurrent,
+		SchedulingConfig:           encodeSchedulingConfig(j.SchedulingConfig),
+		JobTemplateARN:             j.JobTemplateARN,
+		DocumentParameters:         j.DocumentParameters,
+		DestinationPackageVersions: j.DestinationPackageVersions,
+		jobConfig:                  encodeJobConfig(&jobsvc.JobConfig{PresignedURLConfig: j.PresignedURLConfig, RolloutConfig: j.RolloutConfig, AbortConfig: j.AbortConfig, TimeoutConfig: j.TimeoutConfig, RetryConfig: j.RetryConfig}),
 	}
-	if c := j.PresignedURLConfig; c != nil {
-		out.PresignedURLConfig = presignedURLConfig{c.RoleARN, int64(c.Expires / time.Second)}
-	}
-	if c := j.TimeoutConfig; c != nil {
-		out.TimeoutConfig = timeoutConfig{int64(c.InProgress / time.Minute)}
+	for _, t := range j.ScheduledRollouts {
+		out.ScheduledJobRollouts = append(out.ScheduledJobRollouts, scheduledJobRollout{t.UTC().Format(time.RFC3339)})
 	}
 	return encode(struct {
 		DocumentSource string `json:"documentSource,omitempty"`

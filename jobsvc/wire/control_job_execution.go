@@ -14,6 +14,37 @@ func DecodeControlDescribeJobExecution(in *ControlInput) (thing, jobID string, n
 	return d.path("thingName"), d.path("jobId"), number, d.result()
 }
 
+// DecodeCancelJobExecution reads PUT /things/{thingName}/jobs/{jobId}/cancel. force is a
+// query parameter, accepted in the body too; expectedVersion may be quoted.
+func DecodeCancelJobExecution(in *ControlInput) (*jobsvc.CancelJobExecutionRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	r := &jobsvc.CancelJobExecutionRequest{
+		ThingName:       d.path("thingName"),
+		JobID:           d.path("jobId"),
+		Force:           isTrue(d.queryBool("force")),
+		ExpectedVersion: o.int64("expectedVersion"),
+		StatusDetails:   o.stringMap("statusDetails"),
+	}
+	if r.StatusDetails == nil && o.members["statusDetails"] != nil {
+		r.StatusDetails = map[string]string{} // clears them
+	}
+	return r, d.result()
+}
+
+// DecodeDeleteJobExecution reads
+// DELETE /things/{thingName}/jobs/{jobId}/executionNumber/{executionNumber}.
+func DecodeDeleteJobExecution(in *ControlInput) (*jobsvc.DeleteJobExecutionRequest, error) {
+	d := &controlDecoder{in: in}
+	return &jobsvc.DeleteJobExecutionRequest{
+		ThingName:       d.path("thingName"),
+		JobID:           d.path("jobId"),
+		ExecutionNumber: d.pathInt64("executionNumber"),
+		Force:           isTrue(d.queryBool("force")),
+		NamespaceID:     d.queryString("namespaceId"),
+	}, d.result()
+}
+
 // DecodeListJobExecutionsForJob reads GET /jobs/{jobId}/things.
 func DecodeListJobExecutionsForJob(in *ControlInput) (*jobsvc.ListJobExecutionsForJobRequest, error) {
 	d := &controlDecoder{in: in}

@@ -1,0 +1,197 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+)
+
+// CreateJob stores a job and sets the timer that begins its rollout. It does not wait
+// for the rollout: a million targets make it no slower.
+//
+// Errors: CodeInvalidRequest (a member out of bounds, a document that is not JSON or
+// larger than jobsvc.MaxDocumentBytes, a placeholder that cannot be signed, a schedule
+// that never begins), CodeLimitExceeded for more than jobsvc.MaxTargets targets or
+// jobsvc.MaxTags tags, CodeNotFound for a target that does not exist in this account,
+// CodeAlreadyExists. A job ID is taken as long as its job is being deleted.
+//
+// AWS: CreateJob.
+func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jobsvc.Job, error) {
+	r, err := e.withTemplate(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := e.firstStart(r, now)
+	if err != nil {
+		return nil, err
+	}
+	// What cannot change afterwards comes first: a repeated ID costs no fetch.
+	existing, err := e.store.Job(ctx, r.JobID)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if existing != nil {
+		return nil, e.jobExists(r.JobID)
+	}
+	targets, err := e.existingTargets(ctx, r.Targets)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := e.document(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	job := newJob(r, targets, now)
+	if starts.After(now) {
+		job.Status = jobsvc.JobScheduled
+		job.StartsAt = starts
+		job.Concurrent = false
+	}
+	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
+		existing, err := tx.Job(job.ID)
+		if err != nil {
+			return err
+		}
+		if existing != nil {
+			return e.jobExists(job.ID)
+		}
+		tx.CreateJob(job, doc)
+		tx.PutTags(store.Resource{Kind: jobsvc.ARNJob, Name: job.ID}, r.Tags)
+		if job.Status == jobsvc.JobScheduled {
+			tx.SetTimer(store.JobTimer(store.TimerStart, job.ID, job.StartsAt))
+			return nil
+		}
+		beginRollout(tx, job)
+		return nil
+	})
+	if err != nil {
+		return nil, e.failed(err)
+	}
+	poke(e.wake)
+	return job, nil
+}
+
+// withTemplate gives the request with what its template has and it does not: the document
+// and each configuration, whole. This is the place for it: all that follows looks at the
+// merged request alone. Templates are not built yet.
+func (e *Engine) withTemplate(_ context.Context, r *jobsvc.CreateJobRequest) (*jobsvc.CreateJobRequest, error) {
+	if r.JobTemplateARN != "" {
+		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "jobTemplateArn is not supported by this version yet.")
+	}
+	return r, nil
+}
+
+// newJob is the job of a request, as one that begins at once.
+func newJob(r *jobsvc.CreateJobRequest, targets []string, now time.Time) *jobsvc.Job {
+	job := &jobsvc.Job{
+		ID:                         r.JobID,
+		Status:                     jobsvc.JobInProgress,
+		TargetSelection:            r.TargetSelection,
+		Targets:                    targets,
+		DocumentSource:             r.DocumentSource,
+		PresignedURLConfig:         r.PresignedURLConfig,
+		TimeoutConfig:              r.TimeoutConfig,
+		RolloutConfig:              r.RolloutConfig,
+		AbortConfig:                r.AbortConfig,
+		RetryConfig:                r.RetryConfig,
+		SchedulingConfig:           r.SchedulingConfig,
+		JobTemplateARN:             r.JobTemplateARN,
+		DocumentParameters:         r.DocumentParameters,
+		DestinationPackageVersions: r.DestinationPackageVersions,
+		CreatedAt:                  now,
+		LastUpdatedAt:              now,
+		Concurrent:                 true,
+	}
+	if job.TargetSelection == "" {
+		job.TargetSelection = jobsvc.TargetSnapshot
+	}
+	if r.Description != nil {
+		job.Description = *r.Description
+	}
+	if r.NamespaceID != nil {
+		job.NamespaceID = *r.NamespaceID
+	}
+	return job
+}
+
+func (e *Engine) jobExists(id string) error {
+	return &jobsvc.Error{
+		Code:        jobsvc.CodeAlreadyExists,
+		Message:     "Job " + id + " already exists.",
+		ResourceID:  id,
+		ResourceARN: e.opts.Account.ARN(jobsvc.ARNJob, id),
+	}
+}
+
+// existingTargets drops repeats and checks that every target is a thing or a thing
+// group of this account.
+func (e *Engine) existingTargets(ctx context.Context, arns []string) ([]string, error) {
+	var targets []string
+	for _, arn := range arns {
+		if slices.Contains(targets, arn) {
+			continue
+		}
+		kind, name, ok := e.opts.Account.Parse(arn)
+		if ok {
+			var err error
+			if ok, err = e.targetExists(ctx, kind, name); err != nil {
+				return nil, err
+			}
+		}
+		if !ok {
+			return nil, notFound("Target", arn)
+		}
+		targets = append(targets, arn)
+	}
+	return targets, nil
+}
+
+func (e *Engine) targetExists(ctx context.Context, kind, name string) (bool, error) {
+	if !jobsvc.IsThingName(name) {
+		return false, nil
+	}
+	switch kind {
+	case jobsvc.ARNThing:
+		return e.ThingExists(ctx, name)
+	case jobsvc.ARNThingGroup:
+		g, err := e.store.ThingGroup(ctx, name)
+		return g != nil, storeError(err)
+	}
+	return false, nil
+}
+
+// document gets and checks the text of a new job's document.
+func (e *Engine) document(ctx context.Context, r *jobsvc.CreateJobRequest) ([]byte, error) {
+	var doc []byte
+	switch {
+	case r.Document != nil:
+		doc = []byte(*r.Document)
+	case e.opts.Documents == nil:
+		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "This server is not configured to fetch documentSource.")
+	default:
+		var err error
+		if doc, err = e.opts.Documents.Fetch(ctx, r.DocumentSource); err != nil {
+			return nil, err
+		}
+	}
+	if err := jobsvc.ValidateDocument(doc); err != nil {
+		return nil, err
+	}
+	if e.opts.Documents != nil {
+		if err := e.opts.Documents.Check(doc, r.PresignedURLConfig); err != nil {
+			return nil, err
+		}
+	}
+	return doc, nil
+}
