@@ -30,12 +30,13 @@ func (a Account) Parse(arn string) (kind, name string, ok bool) {
 
 // The kinds of resources in ARNs.
 const (
-	ARNThing      = "thing"
-	ARNThingGroup = "thinggroup"
-	ARNThingType  = "thingtype"
-	ARNJob        = "job"
-	ARNCert       = "cert"
-	ARNPolicy     = "policy"
+	ARNThing       = "thing"
+	ARNThingGroup  = "thinggroup"
+	ARNThingType   = "thingtype"
+	ARNJob         = "job"
+	ARNCert        = "cert"
+	ARNPolicy      = "policy"
+	ARNJobTemplate = "jobtemplate"
 )
 
 // IsRoleARN tells whether s looks like the ARN of a role, in any account.

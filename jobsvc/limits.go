@@ -105,6 +105,11 @@ func isAlnum(c byte) bool {
 // ValidateJobID checks a job ID. Errors: CodeInvalidRequest.
 func ValidateJobID(id string) error { return validatePattern("jobId", id, jobIDPattern) }
 
+// ValidateJobTemplateID checks the ID of a job template. Errors: CodeInvalidRequest.
+func ValidateJobTemplateID(id string) error {
+	return validatePattern("jobTemplateId", id, jobIDPattern)
+}
+
 // ValidateNamespaceID checks the namespace of a job. Errors: CodeInvalidRequest.
 func ValidateNamespaceID(id string) error { return validatePattern("namespaceId", id, jobIDPattern) }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/scheduler"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 	"github.com/thingjobs/thingjobs/jobsvc/store/badgerkv"
+	"github.com/thingjobs/thingjobs/jobsvc/wire"
 	"github.com/thingjobs/thingjobs/presign"
 )
 
@@ -119,7 +120,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	a.api = httpapi.New(httpapi.Options{
 		Engine:          a.eng,
 		Account:         cfg.account(),
-		EndpointAddress: func(string) string { return a.host() },
+		EndpointAddress: a.endpointAddress,
 		Logger:          log,
 		Metrics:         a.reg,
 	})
@@ -204,6 +205,14 @@ func (a *App) newHTTPServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// endpointAddress answers DescribeEndpoint: one host for all that there is.
+func (a *App) endpointAddress(endpointType string) string {
+	if endpointType == wire.EndpointCredentialProvider {
+		return ""
+	}
+	return a.host()
 }
 
 // host is the name that devices are given.

@@ -706,7 +706,7 @@ func TestCreateJobErrors(t *testing.T) {
 	w.docs.fetched = []byte(`{"from":"s3"}`)
 	_, err = w.CreateJob(w.ctx, &jobsvc.CreateJobRequest{JobID: "x", Targets: []string{thingARN("a")}, DocumentSource: "https://s3.amazonaws.com/b/k"})
 	w.must(err)
-	if d, err := w.GetJobDocument(w.ctx, "x"); err != nil || string(d) != `{"from":"s3"}` {
+	if d, err := w.GetJobDocument(w.ctx, "x", false); err != nil || string(d) != `{"from":"s3"}` {
 		t.Errorf("document %q, %v", d, err)
 	}
 }

@@ -60,13 +60,13 @@ func (e *Engine) job(ctx context.Context, id string) (*jobsvc.Job, error) {
 	return j, storeError(err)
 }
 
-// GetJobDocument reads the document of a job as it was submitted, byte for byte, its
-// placeholders untouched. Nothing is substituted before a document leaves for a device,
-// so that the text before substitution is the same. Errors: CodeInvalidRequest,
-// CodeNotFound.
+// GetJobDocument reads the document of a job, byte for byte, its placeholders for
+// presigned URLs untouched: those are for devices. beforeSubstitution asks for the text
+// of a managed template as it was before the parameters went in; every other document
+// is the same before and after. Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: GetJobDocument.
-func (e *Engine) GetJobDocument(ctx context.Context, id string) ([]byte, error) {
+func (e *Engine) GetJobDocument(ctx context.Context, id string, beforeSubstitution bool) ([]byte, error) {
 	if err := jobsvc.ValidateJobID(id); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,13 @@ func (e *Engine) GetJobDocument(ctx context.Context, id string) ([]byte, error) 
 	if err == nil && j == nil {
 		err = jobNotFound(id)
 	}
-	return doc, storeError(err)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if t, ok := e.managedTemplate(j.JobTemplateARN); ok && t != nil && beforeSubstitution {
+		return []byte(t.Document), nil
+	}
+	return doc, nil
 }
 
 // ListJobs lists jobs, newest first. Errors: CodeInvalidRequest, CodeNotFound for an

@@ -82,16 +82,6 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 	return job, nil
 }
 
-// withTemplate gives the request with what its template has and it does not: the document
-// and each configuration, whole. This is the place for it: all that follows looks at the
-// merged request alone. Templates are not built yet.
-func (e *Engine) withTemplate(_ context.Context, r *jobsvc.CreateJobRequest) (*jobsvc.CreateJobRequest, error) {
-	if r.JobTemplateARN != "" {
-		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "jobTemplateArn is not supported by this version yet.")
-	}
-	return r, nil
-}
-
 // newJob is the job of a request, as one that begins at once.
 func newJob(r *jobsvc.CreateJobRequest, targets []string, now time.Time) *jobsvc.Job {
 	job := &jobsvc.Job{

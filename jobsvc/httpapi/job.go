@@ -31,11 +31,11 @@ func (a *api) describeJob(ctx context.Context, in *wire.ControlInput) ([]byte, e
 }
 
 func (a *api) getJobDocument(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	id, err := wire.DecodeDescribeJob(in)
+	id, before, err := wire.DecodeGetJobDocument(in)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := a.Engine.GetJobDocument(ctx, id)
+	doc, err := a.Engine.GetJobDocument(ctx, id, before)
 	if err != nil {
 		return nil, err
 	}

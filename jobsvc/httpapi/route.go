@@ -42,6 +42,20 @@ var iotHandlers = map[string]handler{
 	"ListJobExecutionsForThing": (*api).listJobExecutionsForThing,
 	"DescribeJobExecution":      (*api).describeJobExecution,
 
+	"CreateJobTemplate":          (*api).createJobTemplate,
+	"DescribeJobTemplate":        (*api).describeJobTemplate,
+	"DeleteJobTemplate":          (*api).deleteJobTemplate,
+	"ListJobTemplates":           (*api).listJobTemplates,
+	"DescribeManagedJobTemplate": (*api).describeManagedJobTemplate,
+	"ListManagedJobTemplates":    (*api).listManagedJobTemplates,
+
+	"ListTagsForResource": (*api).listTagsForResource,
+	"TagResource":         (*api).tagResource,
+	"UntagResource":       (*api).untagResource,
+
+	"DescribeEventConfigurations": (*api).describeEventConfigurations,
+	"UpdateEventConfigurations":   (*api).updateEventConfigurations,
+
 	"CreateThing":   (*api).createThing,
 	"DescribeThing": (*api).describeThing,
 	"ListThings":    (*api).listThings,

@@ -16,34 +16,37 @@ const Version = 1
 
 // The tags.
 const (
-	tagThing      = 'g' // thing → Thing                                        scope thing
-	tagQueue      = 'q' // thing → Queue                                        scope thing
-	tagEnded      = 'h' // thing, job, number → JobExecution, empty when deleted scope thing
-	tagMember     = 'm' // thing, group → Membership                            scope thing
-	tagGroupThing = 'M' // group, thing → Membership                            scope thing
-	tagLeft       = 'n' // thing, group, leftAt → –                             scope thing
-	tagGroupLeft  = 'N' // group, thing, leftAt → Membership that ended         scope thing
-	tagPrincipal  = 'a' // thing, certificate → Attachment                      scope thing
-	tagCertThing  = 'A' // certificate, thing → Attachment                      scope thing
-	tagExecution  = 'x' // job, status, queuedAt, thing, number → –             scope thing
-	tagTimer      = 'w' // bucket, due, kind, scope kind, thing or job, job → guard   scope thing or job
-	tagCounter    = 'c' // job, status → counter                                scope job
-	tagJob        = 'j' // job → Job                                            scope job
-	tagDocument   = 'd' // job → document                                       scope job
-	tagRollout    = 'r' // job → Rollout                                        scope job
-	tagJobByTime  = 'l' // createdAt descending, job → –                        scope job
-	tagGroup      = 'G' // group → ThingGroup                                   scope sys group/
-	tagGroupChild = 'u' // parent, child → –                                    scope sys group/child
-	tagChildGone  = 'v' // parent, child, deletedAt → createdAt                 scope sys group/child
-	tagCert       = 'k' // certificate → Certificate                            scope sys cert/
-	tagCertByTime = 'K' // createdAt descending, certificate → –                scope sys cert/
-	tagPolicy     = 'p' // policy → Policy                                      scope sys policy/
-	tagAttached   = 'b' // target, policy → –                                   scope sys policy/
-	tagAccessKey  = 'o' // access key → AccessKey                               scope sys key/
-	tagType       = 'y' // thing type → ThingType                               scope sys thingtype/
-	tagTypeThing  = 'Y' // thing type, thing → –                                scope thing
-	tagTags       = 't' // kind, name → []Tag                                   scope of the resource
-	tagMeta       = 's' // name → installation-wide settings                    scope sys meta/
+	tagThing          = 'g' // thing → Thing                                        scope thing
+	tagQueue          = 'q' // thing → Queue                                        scope thing
+	tagEnded          = 'h' // thing, job, number → JobExecution, empty when deleted scope thing
+	tagMember         = 'm' // thing, group → Membership                            scope thing
+	tagGroupThing     = 'M' // group, thing → Membership                            scope thing
+	tagLeft           = 'n' // thing, group, leftAt → –                             scope thing
+	tagGroupLeft      = 'N' // group, thing, leftAt → Membership that ended         scope thing
+	tagPrincipal      = 'a' // thing, certificate → Attachment                      scope thing
+	tagCertThing      = 'A' // certificate, thing → Attachment                      scope thing
+	tagExecution      = 'x' // job, status, queuedAt, thing, number → –             scope thing
+	tagTimer          = 'w' // bucket, due, kind, scope kind, thing or job, job → guard   scope thing or job
+	tagCounter        = 'c' // job, status → counter                                scope job
+	tagJob            = 'j' // job → Job                                            scope job
+	tagDocument       = 'd' // job → document                                       scope job
+	tagRollout        = 'r' // job → Rollout                                        scope job
+	tagJobByTime      = 'l' // createdAt descending, job → –                        scope job
+	tagGroup          = 'G' // group → ThingGroup                                   scope sys group/
+	tagGroupChild     = 'u' // parent, child → –                                    scope sys group/child
+	tagChildGone      = 'v' // parent, child, deletedAt → createdAt                 scope sys group/child
+	tagCert           = 'k' // certificate → Certificate                            scope sys cert/
+	tagCertByTime     = 'K' // createdAt descending, certificate → –                scope sys cert/
+	tagPolicy         = 'p' // policy → Policy                                      scope sys policy/
+	tagAttached       = 'b' // target, policy → –                                   scope sys policy/
+	tagAccessKey      = 'o' // access key → AccessKey                               scope sys key/
+	tagType           = 'y' // thing type → ThingType                               scope sys thingtype/
+	tagTypeThing      = 'Y' // thing type, thing → –                                scope thing
+	tagTemplate       = 'z' // template → JobTemplate                          scope sys jobtemplate/
+	tagTemplateDoc    = 'i' // template → document                             scope sys jobtemplate/
+	tagTemplateByTime = 'Z' // createdAt descending, template → –              scope sys jobtemplate/
+	tagTags           = 't' // kind, name → []Tag                                   scope of the resource
+	tagMeta           = 's' // name → installation-wide settings                    scope sys meta/
 )
 
 // key builds keys.
@@ -241,6 +244,11 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		return accessKeyScope(c.name()), c.ok
 	case tagType:
 		return typeScope(c.name()), c.ok
+	case tagTemplate, tagTemplateDoc:
+		return templateScope(c.name()), c.ok
+	case tagTemplateByTime:
+		c.uint()
+		return templateScope(c.name()), c.ok
 	case tagTags:
 		r := Resource{Kind: c.name(), Name: c.name()}
 		return r.Scope(), c.ok
@@ -251,6 +259,7 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 }
 
 func groupScope(name string) kv.Scope   { return kv.Sys("group/" + name) }
+func templateScope(id string) kv.Scope  { return kv.Sys("jobtemplate/" + id) }
 func typeScope(name string) kv.Scope    { return kv.Sys("thingtype/" + name) }
 func certScope(id string) kv.Scope      { return kv.Sys("cert/" + id) }
 func policyScope(name string) kv.Scope  { return kv.Sys("policy/" + name) }

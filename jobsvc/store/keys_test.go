@@ -60,6 +60,10 @@ var goldenKeys = []struct {
 	{"tags", Resource{jobsvc.ARNThingGroup, "north"}.tagsKey(), "tthinggroup<00>north<00>", kv.Sys("group/north")},
 	{"tags of a type", Resource{jobsvc.ARNThingType, "pump"}.tagsKey(), "tthingtype<00>pump<00>", kv.Sys("thingtype/pump")},
 	{"timer of a group", timerKey(GroupTimer(&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "root"}, at)), "w<00><0102030405060708>gsgroup/north<00>id/root<00>", kv.Sys("group/north")},
+	{"template", newKey(tagTemplate, "ota"), "zota<00>", kv.Sys("jobtemplate/ota")},
+	{"template's document", newKey(tagTemplateDoc, "ota"), "iota<00>", kv.Sys("jobtemplate/ota")},
+	{"template by time", newKey(tagTemplateByTime).newest(at).name("ota"), "Z<fefdfcfbfaf9f8f7>ota<00>", kv.Sys("jobtemplate/ota")},
+	{"tags of a template", Resource{jobsvc.ARNJobTemplate, "ota"}.tagsKey(), "tjobtemplate<00>ota<00>", kv.Sys("jobtemplate/ota")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -67,7 +71,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertByTime,
-	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.

@@ -62,7 +62,13 @@ func DecodeDeleteJob(in *ControlInput) (*jobsvc.DeleteJobRequest, error) {
 	}, d.result()
 }
 
-// DecodeDescribeJob reads GET /jobs/{jobId} and GET /jobs/{jobId}/job-document.
+// DecodeGetJobDocument reads GET /jobs/{jobId}/job-document.
+func DecodeGetJobDocument(in *ControlInput) (jobID string, beforeSubstitution bool, err error) {
+	d := &controlDecoder{in: in}
+	return d.path("jobId"), isTrue(d.queryBool("beforeSubstitution")), d.result()
+}
+
+// DecodeDescribeJob reads GET /jobs/{jobId}.
 // Both have beforeSubstitution in the model. It changes nothing here: this build
 // substitutes nothing before a document leaves over MQTT.
 func DecodeDescribeJob(in *ControlInput) (jobID string, err error) {
