@@ -272,6 +272,7 @@ func (n *notifier) tell(q *queue, r reading) {
 		n.count(true, "too_large")
 	default:
 		n.deliver(q, true, r.next)
+		n.sabotage(q, r.next)
 	}
 	q.head, q.backoff = r.head, 0
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -49,7 +50,7 @@ func newControlPlane(env func(string) string, roots *x509.CertPool) (*controlPla
 		c.url = "https://iot." + c.region + ".amazonaws.com"
 	}
 	if c.url == "" || c.region == "" || c.key.AccessKeyID == "" || c.key.SecretAccessKey == "" {
-		return nil, errors.New("--counters needs AWS_ENDPOINT_URL_IOT, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+		return nil, errors.New("an operator's questions need AWS_ENDPOINT_URL_IOT, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
 	if file := env("AWS_CA_BUNDLE"); file != "" {
 		pem, err := os.ReadFile(file)
@@ -78,37 +79,53 @@ type processDetails struct {
 	Rejected  int `json:"numberOfRejectedThings"`
 }
 
-// describeJob returns the counters of a job.
-func (c *controlPlane) describeJob(ctx context.Context, job string) (processDetails, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/jobs/"+url.PathEscape(job), nil)
-	if err != nil {
-		return processDetails{}, err
+// call makes a signed request. in and out are bodies in JSON; nil for none.
+func (c *controlPlane) call(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
 	}
-	empty := sha256.Sum256(nil)
-	if err := v4.NewSigner().SignHTTP(ctx, c.key, req, hex.EncodeToString(empty[:]), "iot", c.region, time.Now()); err != nil {
-		return processDetails{}, err
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, c.key, req, hex.EncodeToString(hash[:]), "iot", c.region, time.Now()); err != nil {
+		return err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return processDetails{}, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // read to the end
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return processDetails{}, err
+		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return processDetails{}, fmt.Errorf("DescribeJob %s: %s %.200s", job, resp.Status, body)
+		return fmt.Errorf("%s %s: %s %.200s", method, path, resp.Status, answer)
 	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// describeJob returns the counters of a job.
+func (c *controlPlane) describeJob(ctx context.Context, job string) (processDetails, error) {
 	var answer struct {
 		Job struct {
 			JobProcessDetails processDetails `json:"jobProcessDetails"`
 		} `json:"job"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return processDetails{}, fmt.Errorf("DescribeJob %s: %w", job, err)
-	}
-	return answer.Job.JobProcessDetails, nil
+	err := c.call(ctx, http.MethodGet, "/jobs/"+url.PathEscape(job), nil, &answer)
+	return answer.Job.JobProcessDetails, err
 }
 
 // tally counts how the last attempts of each job ended, as devices know it.
@@ -140,12 +157,17 @@ func tally(all []*witness) map[string]processDetails {
 }
 
 // compare judges the counters of every job that devices of the fleet had. All targets of those jobs
-// must be in the fleet.
-func (c *controlPlane) compare(ctx context.Context, all []*witness, v *verdicts) {
+// must be in the fleet. A service may count some time later than it answers: it has until grace ends.
+func (c *controlPlane) compare(ctx context.Context, all []*witness, v *verdicts, grace time.Duration) {
+	overdue := time.Now().Add(grace)
 	jobs := tally(all)
 	for _, job := range slices.Sorted(maps.Keys(jobs)) {
+		want := jobs[job]
 		got, err := c.describeJob(ctx, job)
-		switch want := jobs[job]; {
+		for err == nil && got != want && time.Now().Before(overdue) && sleep(ctx, 100*time.Millisecond) == nil {
+			got, err = c.describeJob(ctx, job)
+		}
+		switch {
 		case err != nil:
 			v.failed(checkCounters, "%v", err)
 		case got != want:

@@ -24,6 +24,7 @@ type device struct {
 	keys      artefactKeys
 	keep      string // where artefacts are kept; empty for nowhere
 	seed      int64
+	ordinal   func(jobID string) string // what of a jobId is drawn by
 	conduct
 	nature      nature
 	delay       time.Duration // before the first connection
@@ -123,7 +124,10 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 			if err != nil {
 				return err
 			}
-			d.connected = true
+			if !d.connected {
+				d.connected = true
+				d.rec.arrived()
+			}
 			d.rec.emit(event{Event: evConnected, Thing: d.id.thing})
 			if d.nature.malformed {
 				if err := d.misbehave(ctx); errors.Is(err, errDropped) {
@@ -205,7 +209,7 @@ func (d *device) offered(ctx context.Context, e *execution) error {
 		return fmt.Errorf("%s brought %s/%d again, after the report %s was accepted", d.style, e.JobID, e.ExecutionNumber, d.reports[e.key()])
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	j := &job{execution: e, begun: time.Now(), cancel: cancel, decision: decide(d.seed, d.id.thing, e.key(), d.odds, d.conduct.work)}
+	j := &job{execution: e, begun: time.Now(), cancel: cancel, decision: decide(d.seed, d.id.thing, executionKey{d.ordinal(e.JobID), e.ExecutionNumber}, d.odds, d.conduct.work)}
 	if d.crashed[e.key()] {
 		j.decision.manner = "" // once is enough
 	}

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -30,6 +32,8 @@ type settings struct {
 	verdicts       *verdicts // nil for none
 	assertions     []assertion
 	counters       *controlPlane                                         // to compare with at the end; nil for no comparison
+	jobs           *jobPlan                                              // what jobs to make; nil for none
+	maker          *jobMaker                                             // that makes them; nil for none
 	html           string                                                // where to write the report as HTML; empty for nowhere
 	metrics        net.Listener                                          // for Prometheus; nil for none
 	stepTimeout    time.Duration                                         // to ask for with the start of an execution; 0 for none
@@ -37,6 +41,27 @@ type settings struct {
 	work           func(context.Context, *device, *job) (finding, error) // instead of a simulation; nil for that
 	lines          io.Writer                                             // event stream; nil for none
 	finished       func()                                                // called for each execution finished; nil for nobody
+}
+
+// asOperator makes ready what the run does as an operator.
+func (s *settings) asOperator(ctx context.Context, members []member) error {
+	if s.jobs == nil {
+		return nil
+	}
+	if s.counters == nil {
+		var err error
+		if s.counters, err = newControlPlane(os.Getenv, s.roots); err != nil {
+			return err
+		}
+	}
+	s.maker = newJobMaker(s.counters, *s.jobs)
+	if s.verdicts == nil {
+		s.counters = nil
+	}
+	if err := s.maker.gather(ctx, members); err != nil {
+		return fmt.Errorf("a thing group of the devices: %w", err)
+	}
+	return nil
 }
 
 // conduct is how the devices of one fleet behave.
@@ -127,6 +152,9 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 		witnesses = append(witnesses, d.link.witness)
 		devices.Go(func() {
 			err := d.run(ctx, stop)
+			if !d.connected {
+				rec.arrived() // nobody is to wait for it
+			}
 			e := event{Event: evEnded, Thing: m.thing, OK: new(bool)}
 			if *e.OK = err == nil; err != nil {
 				e.Reason = err.Error()
@@ -134,9 +162,19 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 			rec.emit(e)
 		})
 	}
+	if s.maker != nil {
+		attendants.Go(func() {
+			if err := rec.everyone(attending, len(members)); err != nil {
+				return
+			}
+			if err := s.maker.run(attending, stop); err != nil {
+				interrupt(fmt.Errorf("making jobs: %w", err))
+			}
+		})
+	}
 	devices.Wait()
 	if s.counters != nil && ctx.Err() == nil {
-		s.counters.compare(ctx, witnesses, s.verdicts)
+		s.counters.compare(ctx, witnesses, s.verdicts, max(s.grace, time.Second))
 	}
 	rep, err := rec.close(started, s)
 	if s.html != "" {
@@ -190,6 +228,7 @@ func newDevice(m member, s settings, rec *recorder, downloads *downloader, diali
 		keys:        s.keys,
 		keep:        s.keep,
 		seed:        s.seed,
+		ordinal:     s.maker.ordinal,
 		conduct:     m.conduct,
 		nature:      n,
 		delay:       startDelay(s.seed, id.thing, m.startSpread),

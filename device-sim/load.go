@@ -244,7 +244,7 @@ func (l *load) offer(ctx context.Context) {
 	}
 	start := time.Now()
 	l.counted = start.Add(l.Warmup)
-	next := schedule(l.Rate, l.Arrivals, l.Seed)
+	next := schedule(l.Rate, l.Arrivals, l.settings.seed)
 	end := l.Warmup + l.Duration
 	for i := 0; ctx.Err() == nil; i++ {
 		at := next()

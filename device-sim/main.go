@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -93,7 +94,13 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(stderr, err)
 	}
+	if s.timeout == 0 {
+		s.timeout = 10*time.Minute + s.duration
+	}
 	if err := s.checkLimits(members); err != nil {
+		return usage(stderr, err)
+	}
+	if err := s.asOperator(ctx, members); err != nil {
 		return usage(stderr, err)
 	}
 
@@ -134,6 +141,7 @@ func (o *options) members(ids []identity, s *settings) ([]member, error) {
 		if err != nil {
 			return nil, err
 		}
+		sc.override(o)
 		sc.apply(s)
 		s.assertions = sc.Assertions
 		return sc.members(ids, o.conduct())

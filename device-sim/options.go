@@ -20,12 +20,36 @@ type connecting struct {
 	Source   string `placeholder:"NETWORK" help:"Connect from addresses of this network, such as 127.0.0.0/8: one address has some 28,000 ports."`
 	Sources  int    `default:"1" help:"How many addresses of it."`
 
-	Seed           int64         `default:"1" help:"Outcomes, installation times and start delays follow from it."`
+	Seed           *int64        `placeholder:"N" help:"Outcomes, times and delays follow from it. Default 1."`
 	StartSpread    time.Duration `placeholder:"TIME" help:"Spread the first connections over this time."`
 	RequestTimeout time.Duration `default:"10s" help:"Wait for a reply; requests are repeated after it, doubling to 64 times it."`
 	ReconnectDelay time.Duration `default:"1s" help:"Mean delay before the first reconnect, doubling to 2m."`
 
+	jobOptions `embed:""`
+
 	JSON bool `name:"json" help:"One JSON object a line on the standard output: events, and a report at the end."`
+}
+
+// jobOptions are about jobs that a run makes for itself.
+type jobOptions struct {
+	CreateJobs  bool          `help:"Make a job over all devices of the run, when they are connected. Needs AWS_ENDPOINT_URL_IOT and the credentials of an operator."`
+	JobEvery    time.Duration `placeholder:"TIME" help:"Make another job each time this has passed."`
+	JobDocument string        `default:"{\"operation\":\"simulate\"}" placeholder:"JSON" help:"The document of the jobs."`
+	JobTimeout  time.Duration `placeholder:"TIME" help:"Timeout of an execution in progress, in whole minutes."`
+}
+
+func (o *jobOptions) check(c *checks) {
+	c.want(o.JobEvery >= 0, "--job-every is negative")
+	c.want(o.JobTimeout >= 0 && o.JobTimeout%time.Minute == 0, "--job-timeout is in whole minutes")
+	c.want(o.CreateJobs || o.JobEvery == 0 && o.JobTimeout == 0, "--job-every and --job-timeout need --create-jobs")
+}
+
+// plan is what these options say of jobs; nil for none.
+func (o *jobOptions) plan() *jobPlan {
+	if !o.CreateJobs {
+		return nil
+	}
+	return &jobPlan{document: o.JobDocument, every: o.JobEvery, timeoutMinutes: int(o.JobTimeout / time.Minute)}
 }
 
 // options is the command line of a fleet.
@@ -77,6 +101,7 @@ func (o *connecting) check(c *checks) {
 	c.want(o.ReconnectDelay > 0, "--reconnect-delay must be positive")
 	c.want(o.Sources > 0, "--sources must be positive")
 	c.want(o.Source != "" || o.Sources == 1, "--sources needs --source")
+	o.jobOptions.check(c)
 }
 
 // conduct is what these options say of it.
@@ -87,7 +112,10 @@ func (o *connecting) conduct() conduct {
 
 // settings is what these options say of a run.
 func (o *connecting) settings(c *checks) settings {
-	s := settings{alpn: o.ALPN, seed: o.Seed, requestTimeout: o.RequestTimeout, reconnectDelay: o.ReconnectDelay}
+	s := settings{alpn: o.ALPN, seed: 1, jobs: o.plan(), requestTimeout: o.RequestTimeout, reconnectDelay: o.ReconnectDelay}
+	if o.Seed != nil {
+		s.seed = *o.Seed
+	}
 	if o.Source != "" {
 		var err error
 		s.sources, err = newSources(o.Source, o.Sources)
@@ -128,9 +156,6 @@ func (o *options) settings() (settings, error) {
 	s.keep, s.maxDownloads, s.reportEvery = o.Keep, o.MaxDownloads, o.ReportEvery
 	s.html = o.Report
 	s.duration, s.timeout, s.grace = o.Duration, o.Timeout, o.Grace
-	if s.timeout == 0 {
-		s.timeout = 10*time.Minute + s.duration
-	}
 	if o.Verdicts {
 		s.verdicts = newVerdicts()
 	}

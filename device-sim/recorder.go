@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -49,7 +50,9 @@ const outcomeCanceled = "CANCELED"
 type recorder struct {
 	now func() time.Time
 
-	mu       sync.Mutex // guards the rest, and keeps lines whole
+	mu       sync.Mutex    // guards the rest, and keeps lines whole
+	arrivals chan struct{} // closed and made anew when a device connects for the first time
+	present  int           // devices that have
 	lines    *json.Encoder
 	closed   bool // the report is out; what comes after it is dropped
 	lineErr  error
@@ -67,6 +70,7 @@ const maxLatency = time.Hour
 func newRecorder(lines io.Writer, finished func()) *recorder {
 	r := &recorder{
 		now:      time.Now,
+		arrivals: make(chan struct{}),
 		latency:  make(map[string]*hdrhistogram.Histogram),
 		finished: finished,
 		report:   report{Event: "report", Executions: make(map[string]int)},
@@ -128,6 +132,32 @@ func (r *recorder) count(e event) {
 		r.report.NotOK++
 		if len(r.report.Failures) < maxFailures {
 			r.report.Failures = append(r.report.Failures, failure{e.Thing, e.Reason})
+		}
+	}
+}
+
+// arrived counts a device that is connected for the first time.
+func (r *recorder) arrived() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.present++
+	close(r.arrivals)
+	r.arrivals = make(chan struct{})
+}
+
+// everyone waits until n devices have been connected. The error is ctx's.
+func (r *recorder) everyone(ctx context.Context, n int) error {
+	for {
+		r.mu.Lock()
+		present, more := r.present, r.arrivals
+		r.mu.Unlock()
+		if present >= n {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -26,8 +26,16 @@ type scenario struct {
 	UntilJobs  *int            `yaml:"until-jobs"`
 	Duration   time.Duration   `yaml:"duration"`
 	Timeout    time.Duration   `yaml:"timeout"`
+	Jobs       *scenarioJobs   `yaml:"jobs"`
 	Fleets     []scenarioFleet `yaml:"fleets"`
 	Assertions []assertion     `yaml:"assertions"`
+}
+
+// scenarioJobs are the jobs that the run makes for its own devices.
+type scenarioJobs struct {
+	Document string        `yaml:"document"`
+	Every    time.Duration `yaml:"every"`
+	Timeout  time.Duration `yaml:"timeout"`
 }
 
 // scenarioFleet is a part of the devices that behaves alike.
@@ -93,6 +101,10 @@ func (s *scenario) check() error {
 	var c checks
 	c.want(len(s.Fleets) > 0, "fleets: there is none")
 	c.want(s.Duration >= 0 && s.Timeout >= 0, "a time is negative")
+	if j := s.Jobs; j != nil {
+		c.want(j.Every >= 0, "jobs: every is negative")
+		c.want(j.Timeout >= 0 && j.Timeout%time.Minute == 0, "jobs: timeout is in whole minutes")
+	}
 	for i, f := range s.Fleets {
 		if f.Name == "" {
 			f.Name = fmt.Sprintf("fleet %d", i+1)
@@ -142,6 +154,18 @@ func val[T any](p *T) (v T) {
 	return v
 }
 
+// override puts what the command line says in the place of what the file does.
+func (s *scenario) override(o *options) {
+	if o.Seed != nil {
+		s.Seed = o.Seed
+	}
+	if o.UntilJobs > 0 {
+		s.UntilJobs = &o.UntilJobs
+	}
+	set(&s.Duration, o.Duration)
+	set(&s.Timeout, o.Timeout)
+}
+
 // apply puts what the scenario says of the run in its settings.
 func (s *scenario) apply(to *settings) {
 	if s.Seed != nil {
@@ -152,6 +176,10 @@ func (s *scenario) apply(to *settings) {
 	}
 	if s.Timeout > 0 {
 		to.timeout = s.Timeout
+	}
+	if j := s.Jobs; j != nil && to.jobs == nil {
+		to.jobs = &jobPlan{document: `{"operation":"simulate"}`, every: j.Every, timeoutMinutes: int(j.Timeout / time.Minute)}
+		set(&to.jobs.document, j.Document)
 	}
 }
 

@@ -156,7 +156,7 @@ func TestCounters(t *testing.T) {
 	}{
 		{"right", `{"job":{"jobProcessDetails":{"numberOfSucceededThings":2}}}`, exitOK, ""},
 		{"wrong", `{"job":{"jobProcessDetails":{"numberOfSucceededThings":1}}}`, exitVerdict, "the server counts {Succeeded:1"},
-		{"no answer", `{`, exitVerdict, "DescribeJob fw"},
+		{"no answer", `{`, exitVerdict, "GET /jobs/fw"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

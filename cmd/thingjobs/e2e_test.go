@@ -171,6 +171,7 @@ type server struct {
 
 // serveOptions is how startServer starts the broker.
 type serveOptions struct {
+	broker string   // the program; "" means the one that program builds
 	data   string   // "" means a directory of the test's
 	config string   // text of the configuration file; "" means none
 	args   []string // more arguments
@@ -203,7 +204,10 @@ func launch(t testing.TB, o serveOptions) *server {
 		args = append(args, "--config", file)
 	}
 	s := &server{t: t, dir: dataDir(o.data), done: make(chan struct{}), serving: make(chan map[string]any, 1)}
-	s.cmd = exec.Command(program(t, "thingjobs"), append(args, o.args...)...)
+	if o.broker == "" {
+		o.broker = program(t, "thingjobs")
+	}
+	s.cmd = exec.Command(o.broker, append(args, o.args...)...)
 	s.cmd.Env = cleanEnv(t, o.env...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {

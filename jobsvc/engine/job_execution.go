@@ -470,6 +470,9 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 				return err
 			}
 		}
+		if err := sabotage(r, x, res); err != nil {
+			return err
+		}
 		ended, deadline = x.Status.Terminal(), x.Deadline()
 		res.State = *x.State()
 		e.saveChange(tx, &before, x)
@@ -482,7 +485,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		}
 		return e.saveQueue(tx, r.ThingName, q, before.NamespaceID)
 	})
-	if err != nil {
+	if err != nil && err != errNotKept {
 		return nil, e.failed(err, r.JobID)
 	}
 	e.notify(hintsOf(events))
