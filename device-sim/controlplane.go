@@ -128,8 +128,9 @@ func (c *controlPlane) describeJob(ctx context.Context, job string) (processDeta
 	return answer.Job.JobProcessDetails, err
 }
 
-// tally counts how the last attempts of each job ended, as devices know it.
-func tally(all []*witness) map[string]processDetails {
+// tally counts how the last attempts of each job ended, as devices know it: of the jobs whose ID
+// begins with prefix.
+func tally(all []*witness, prefix string) map[string]processDetails {
 	jobs := make(map[string]processDetails)
 	for _, w := range all {
 		last := make(map[string]executionKey)
@@ -141,6 +142,9 @@ func tally(all []*witness) map[string]processDetails {
 			}
 		})
 		for job, k := range last {
+			if !strings.HasPrefix(job, prefix) {
+				continue
+			}
 			n := jobs[job]
 			switch ended[k] {
 			case statusSucceeded:
@@ -157,10 +161,10 @@ func tally(all []*witness) map[string]processDetails {
 }
 
 // compare judges the counters of every job that devices of the fleet had. All targets of those jobs
-// must be in the fleet. A service may count some time later than it answers: it has until grace ends.
-func (c *controlPlane) compare(ctx context.Context, all []*witness, v *verdicts, grace time.Duration) {
+// must be in the fleet: a run that makes jobs answers for those alone (prefix). A service may count some time later than it answers: it has until grace ends.
+func (c *controlPlane) compare(ctx context.Context, all []*witness, v *verdicts, prefix string, grace time.Duration) {
 	overdue := time.Now().Add(grace)
-	jobs := tally(all)
+	jobs := tally(all, prefix)
 	for _, job := range slices.Sorted(maps.Keys(jobs)) {
 		want := jobs[job]
 		got, err := c.describeJob(ctx, job)

@@ -246,16 +246,25 @@ func (d *device) end(o outcome) error {
 	return nil
 }
 
-// audit asks once more what is in the queue, so that the witness can tell whether it was announced.
+// audits is how often a queue is asked for that goes on changing.
+const audits = 5
+
+// audit asks once more what is in the queue, so that the witness can tell whether it was announced;
+// and again, if something was announced that may have come after the answer.
 func (d *device) audit(ctx context.Context) {
 	if d.link.witness == nil {
 		return
 	}
-	rep, err := d.link.request(ctx, opGet, d.topics.get(nextJob), request{ClientToken: newToken()})
-	if err != nil || rep.Code != "" {
-		return // not connected, or no answer: nothing to compare with
+	for n := 1; ; n++ {
+		told := d.link.witness.told()
+		rep, err := d.link.request(ctx, opGet, d.topics.get(nextJob), request{ClientToken: newToken()})
+		if err != nil || rep.Code != "" {
+			return // not connected, or no answer: nothing to compare with
+		}
+		if d.link.witness.settle(ctx, rep.Execution, d.grace, told) || n == audits {
+			return
+		}
 	}
-	d.link.witness.settle(ctx, rep.Execution, d.grace)
 }
 
 // verdict judges the device at its end; err is what ended it.

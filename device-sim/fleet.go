@@ -32,6 +32,8 @@ type settings struct {
 	verdicts       *verdicts // nil for none
 	assertions     []assertion
 	counters       *controlPlane                                         // to compare with at the end; nil for no comparison
+	steady         *steadiness                                           // to judge in the long run; nil for not
+	warmup         time.Duration                                         // before that; 0 for a tenth of duration
 	jobs           *jobPlan                                              // what jobs to make; nil for none
 	maker          *jobMaker                                             // that makes them; nil for none
 	html           string                                                // where to write the report as HTML; empty for nowhere
@@ -93,7 +95,7 @@ const handshakes = 32
 func run(ctx context.Context, members []member, s settings) (report, error) {
 	started := time.Now()
 	rec := newRecorder(s.lines, s.finished)
-	rec.events = s.events
+	rec.events, rec.steady = s.events, s.steady
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSClientConfig:       &tls.Config{RootCAs: s.roots},
@@ -136,6 +138,14 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 	if s.html != "" {
 		attendants.Go(func() { rec.watch(attending, started) })
 	}
+	if s.steady != nil {
+		warmup := s.warmup
+		if warmup == 0 {
+			warmup = s.duration / 10
+		}
+		s.steady.start(started.Add(warmup), s.duration-warmup)
+		attendants.Go(func() { s.steady.watch(attending, scrapeEvery(s.duration)) })
+	}
 	stop := make(chan struct{})
 	if s.duration > 0 {
 		t := time.AfterFunc(s.duration, func() { close(stop) })
@@ -174,7 +184,7 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 	}
 	devices.Wait()
 	if s.counters != nil && ctx.Err() == nil {
-		s.counters.compare(ctx, witnesses, s.verdicts, max(s.grace, time.Second))
+		s.counters.compare(ctx, witnesses, s.verdicts, s.maker.jobs(), max(s.grace, time.Second))
 	}
 	rep, err := rec.close(started, s)
 	if s.html != "" {

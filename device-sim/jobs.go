@@ -42,6 +42,14 @@ func (m *jobMaker) ordinal(jobID string) string {
 	return strings.TrimPrefix(jobID, m.prefix)
 }
 
+// jobs is what the jobIds of the run begin with; empty if it makes none.
+func (m *jobMaker) jobs() string {
+	if m == nil {
+		return ""
+	}
+	return m.prefix
+}
+
 // grouping is how many things are put into the group at a time.
 const grouping = 16
 

@@ -24,7 +24,6 @@ type loadOptions struct {
 
 	Rate     float64       `required:"" placeholder:"PER-SECOND" help:"Requests a second, for the whole fleet."`
 	Duration time.Duration `default:"30s" help:"How long."`
-	Warmup   time.Duration `default:"0s" help:"Before that, at the same rate and not counted."`
 	Request  string        `enum:"update,get" default:"update" help:"What to send: update, a progress report of the execution in progress, or get, which asks for it."`
 	Arrivals string        `enum:"poisson,even" default:"poisson" help:"When requests are due: poisson, as from devices that know nothing of each other, or even."`
 }
@@ -34,7 +33,8 @@ func (o *loadOptions) run(ctx context.Context, stdout, stderr io.Writer) int {
 	var c checks
 	o.check(&c)
 	c.want(o.Rate > 0, "--rate must be positive")
-	c.want(o.Duration > 0 && o.Warmup >= 0, "a time is negative, or --duration is zero")
+	c.want(o.Duration > 0, "--duration must be positive")
+	c.want(o.JobEvery == 0, "--job-every is for fleets")
 	s := o.connecting.settings(&c)
 	if err := errors.Join(c...); err != nil {
 		return usage(stderr, err)
@@ -49,6 +49,14 @@ func (o *loadOptions) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	if err := s.checkLimits(members); err != nil {
 		return usage(stderr, err)
+	}
+	if err := s.asOperator(ctx, members); err != nil {
+		return usage(stderr, err)
+	}
+	if s.maker != nil {
+		if err := s.maker.create(ctx); err != nil {
+			return usage(stderr, fmt.Errorf("making a job: %w", err))
+		}
 	}
 	l := newLoad(o, s)
 	if err := l.connect(ctx, members); err != nil {
@@ -66,8 +74,11 @@ func (o *loadOptions) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "device-sim: output: %v\n", err)
 	}
-	if err != nil || rep.failed() {
+	switch {
+	case err != nil || rep.failed():
 		return exitFailure
+	case slices.ContainsFunc(rep.Verdicts, verdict.broken):
+		return exitVerdict
 	}
 	return exitOK
 }
@@ -116,8 +127,7 @@ type arrival struct {
 const backlog = 256
 
 func newLoad(o *loadOptions, s settings) *load {
-	h := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency.Microseconds(), 3) }
-	return &load{loadOptions: o, settings: s, rec: newRecorder(nil, nil), latency: h(), service: h(), lag: h(), codes: make(map[string]int)}
+	return &load{loadOptions: o, settings: s, rec: newRecorder(nil, nil), latency: newHistogram(), service: newHistogram(), lag: newHistogram(), codes: make(map[string]int)}
 }
 
 // connect connects all devices and has each start its execution.
@@ -175,6 +185,18 @@ func (s *source) connect(ctx context.Context, m member, dialing chan struct{}) e
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.requestTimeout, errNoReply)
 	defer cancel()
+	for {
+		if err := s.begin(ctx); err != nil || s.job != nil || s.settings.maker == nil {
+			return err
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil { // the job is not rolled out yet
+			return err
+		}
+	}
+}
+
+// begin asks for an execution to report on; job is nil if there is none.
+func (s *source) begin(ctx context.Context) error {
 	if err := s.session.post(ctx, s.topics.startNext(), []byte(`{"clientToken":"begin"}`)); err != nil {
 		return err
 	}
@@ -223,16 +245,15 @@ func (l *load) answered(a arrival, now time.Time, code string) {
 	if a.due.Before(l.counted) {
 		return
 	}
-	us := func(d time.Duration) int64 { return min(max(d, time.Microsecond), maxLatency).Microseconds() }
+	l.settings.steady.observe(a.due, l.Request, now.Sub(a.due))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if code != "" {
 		l.codes[code]++
 	}
-	// In range, so they cannot fail.
-	_ = l.latency.RecordValue(us(now.Sub(a.due)))
-	_ = l.service.RecordValue(us(now.Sub(a.sent)))
-	_ = l.lag.RecordValue(us(a.sent.Sub(a.due)))
+	record(l.latency, now.Sub(a.due))
+	record(l.service, now.Sub(a.sent))
+	record(l.lag, a.sent.Sub(a.due))
 }
 
 // offer sends requests when they are due, whatever becomes of the ones before, and waits for what
@@ -244,6 +265,14 @@ func (l *load) offer(ctx context.Context) {
 	}
 	start := time.Now()
 	l.counted = start.Add(l.Warmup)
+	if l.settings.steady != nil {
+		l.settings.steady.start(l.counted, l.Duration)
+		watching, stop := context.WithCancel(ctx)
+		var watcher sync.WaitGroup
+		watcher.Go(func() { l.settings.steady.watch(watching, scrapeEvery(l.Duration)) })
+		defer watcher.Wait()
+		defer stop()
+	}
 	next := schedule(l.Rate, l.Arrivals, l.settings.seed)
 	end := l.Warmup + l.Duration
 	for i := 0; ctx.Err() == nil; i++ {
@@ -365,5 +394,10 @@ func (l *load) report() loadReport {
 		Latency: percentiles(l.latency), Service: percentiles(l.service), Lag: percentiles(l.lag),
 	}
 	r.Unanswered = r.Sent - r.Answered
+	if l.settings.steady != nil {
+		v := &verdicts{}
+		r.Steady = l.settings.steady.judge(v)
+		r.Verdicts = v.list()
+	}
 	return r
 }

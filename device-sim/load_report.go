@@ -27,6 +27,9 @@ type loadReport struct {
 	Latency spread `json:"latencyMs"` // from when a request was due: what a device waits
 	Service spread `json:"serviceMs"` // from when it was sent: what a closed loop would have told
 	Lag     spread `json:"lagMs"`     // from due to sent: how far this program was behind
+
+	Verdicts []verdict `json:"verdicts,omitempty"` // with --server-metrics
+	Steady   []trend   `json:"steady,omitempty"`
 }
 
 // spread is a distribution of times, in milliseconds.
@@ -69,6 +72,7 @@ func (r loadReport) summary(w io.Writer) error {
 	if r.Lag.P99 > r.Service.P99/2 && r.Lag.P99 > 5 {
 		b.WriteString("\nThis program was behind for much of it: the figures are also its own. Offer less, or from more hosts.\n")
 	}
+	printVerdicts(&b, r.Steady, r.Verdicts)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -97,6 +97,9 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if s.timeout == 0 {
 		s.timeout = 10*time.Minute + s.duration
 	}
+	if s.steady != nil && s.duration <= s.warmup {
+		return usage(stderr, errors.New("--server-metrics needs a --duration, longer than --warmup"))
+	}
 	if err := s.checkLimits(members); err != nil {
 		return usage(stderr, err)
 	}

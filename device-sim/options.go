@@ -27,6 +27,9 @@ type connecting struct {
 
 	jobOptions `embed:""`
 
+	ServerMetrics string        `placeholder:"URL" help:"Sample the server's /metrics and judge that memory, goroutines and latency stay flat: the last quarter of --duration against the first."`
+	Warmup        time.Duration `placeholder:"TIME" help:"What comes before the first quarter; load does not count it at all. Default of a fleet: a tenth of --duration."`
+
 	JSON bool `name:"json" help:"One JSON object a line on the standard output: events, and a report at the end."`
 }
 
@@ -101,6 +104,7 @@ func (o *connecting) check(c *checks) {
 	c.want(o.ReconnectDelay > 0, "--reconnect-delay must be positive")
 	c.want(o.Sources > 0, "--sources must be positive")
 	c.want(o.Source != "" || o.Sources == 1, "--sources needs --source")
+	c.want(o.Warmup >= 0, "--warmup is negative")
 	o.jobOptions.check(c)
 }
 
@@ -120,6 +124,9 @@ func (o *connecting) settings(c *checks) settings {
 		var err error
 		s.sources, err = newSources(o.Source, o.Sources)
 		c.want(err == nil, "%w", err)
+	}
+	if o.ServerMetrics != "" {
+		s.steady = newSteadiness(o.ServerMetrics)
 	}
 	return s
 }
@@ -154,7 +161,7 @@ func (o *options) settings() (settings, error) {
 	s := o.connecting.settings(&c)
 	s.keys = artefactKeys{url: o.URLKey, sha256: o.SHA256Key, size: o.SizeKey}
 	s.keep, s.maxDownloads, s.reportEvery = o.Keep, o.MaxDownloads, o.ReportEvery
-	s.html = o.Report
+	s.html, s.warmup = o.Report, o.Warmup
 	s.duration, s.timeout, s.grace = o.Duration, o.Timeout, o.Grace
 	if o.Verdicts {
 		s.verdicts = newVerdicts()

@@ -51,6 +51,7 @@ type recorder struct {
 	now func() time.Time
 
 	mu       sync.Mutex    // guards the rest, and keeps lines whole
+	steady   *steadiness   // told of each latency; nil for nobody
 	arrivals chan struct{} // closed and made anew when a device connects for the first time
 	present  int           // devices that have
 	lines    *json.Encoder
@@ -175,12 +176,25 @@ func (r *recorder) observe(name string, d time.Duration) {
 	defer r.mu.Unlock()
 	h := r.latency[name]
 	if h == nil {
-		h = hdrhistogram.New(1, maxLatency.Microseconds(), 3)
+		h = newHistogram()
 		r.latency[name] = h
 	}
-	// In range, so it cannot fail.
-	_ = h.RecordValue(min(max(d, time.Microsecond), maxLatency).Microseconds())
+	record(h, d)
+	r.steady.observe(r.now(), name, d)
 }
+
+// newHistogram is for latencies in microseconds, to three digits.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, maxLatency.Microseconds(), 3)
+}
+
+// record adds a latency.
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	_ = h.RecordValue(min(max(d, time.Microsecond), maxLatency).Microseconds()) // in range, so it cannot fail
+}
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // close ends the event stream with the report and returns it. The error is the first one met in
 // writing the stream.
@@ -206,7 +220,7 @@ func (r *recorder) close(started time.Time, s settings) (report, error) {
 			Max:   ms(h.Max()),
 		}
 	}
-	rep.Verdicts = s.judged(rep, r.quantile)
+	rep.Verdicts = s.judged(&rep, r.quantile)
 	if r.lines != nil && r.lineErr == nil {
 		r.lineErr = r.lines.Encode(rep)
 	}
@@ -223,16 +237,19 @@ func (r *recorder) quantile(name string, rank float64) (d time.Duration, ok bool
 }
 
 // judged returns the verdicts of a run, its assertions among them.
-func (s settings) judged(rep report, latency func(string, float64) (time.Duration, bool)) []verdict {
-	if len(s.assertions) == 0 {
+func (s settings) judged(rep *report, latency func(string, float64) (time.Duration, bool)) []verdict {
+	if len(s.assertions) == 0 && s.steady == nil {
 		return s.verdicts.list()
 	}
 	v := s.verdicts
 	if v == nil {
 		v = &verdicts{}
 	}
+	if s.steady != nil {
+		rep.Steady = s.steady.judge(v)
+	}
 	for _, a := range s.assertions {
-		if ok, got := a.holds(rep, latency); ok {
+		if ok, got := a.holds(*rep, latency); ok {
 			v.passed(checkAsserts, 1)
 		} else {
 			v.failed(checkAsserts, "%s: it is %s", a.text, got)

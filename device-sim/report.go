@@ -39,13 +39,14 @@ type report struct {
 	Latency       map[string]quantiles `json:"latencyMs"`
 	Failures      []failure            `json:"failures"`
 	Verdicts      []verdict            `json:"verdicts,omitempty"`
+	Steady        []trend              `json:"steady,omitempty"` // with --server-metrics
 
 	connected int // devices with a connection, now
 }
 
 // broken reports whether a verdict failed.
 func (r report) broken() bool {
-	return slices.ContainsFunc(r.Verdicts, func(v verdict) bool { return v.Failed > 0 })
+	return slices.ContainsFunc(r.Verdicts, verdict.broken)
 }
 
 // quantiles of a latency, in milliseconds.
@@ -95,15 +96,7 @@ func (r report) summary(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t\n", name, q.Count, q.P50, q.P99, q.Max)
 	}
 	_ = t.Flush() // into memory
-	if len(r.Verdicts) > 0 {
-		b.WriteString("\n")
-	}
-	for _, v := range r.Verdicts {
-		fmt.Fprintln(&b, v)
-		for _, e := range v.Examples {
-			fmt.Fprintf(&b, "    %s\n", e)
-		}
-	}
+	printVerdicts(&b, r.Steady, r.Verdicts)
 	if len(r.Failures) > 0 {
 		b.WriteString("\n")
 	}
@@ -115,4 +108,26 @@ func (r report) summary(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printVerdicts prints what was judged: the trends of a long run, then the verdicts.
+func printVerdicts(b *strings.Builder, steady []trend, all []verdict) {
+	if len(steady) > 0 {
+		b.WriteString("\n")
+		t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(t, "\tfirst quarter\tlast quarter\tat most\t")
+		for _, s := range steady {
+			fmt.Fprintf(t, "%s %s\t%.1f\t%.1f\t%.1f\t\n", s.What, s.Unit, s.First, s.Last, s.Limit)
+		}
+		_ = t.Flush() // into memory
+	}
+	if len(all) > 0 {
+		b.WriteString("\n")
+	}
+	for _, v := range all {
+		fmt.Fprintln(b, v)
+		for _, e := range v.Examples {
+			fmt.Fprintf(b, "    %s\n", e)
+		}
+	}
 }

@@ -19,6 +19,11 @@ const (
 	checkAsserts  = "scenario"  // the assertions of a scenario
 	checkCounters = "counters"  // the counters of DescribeJob are what the devices reported
 	checkContent  = "execution" // an execution on offer is complete and not one that has ended
+
+	// Of a long run, with the server's own metrics.
+	checkMemory     = "memory"     // resident memory and heap stay flat
+	checkGoroutines = "goroutines" // so does the number of goroutines
+	checkDrift      = "drift"      // so does the p99 of every kind of request
 )
 
 // maxExamples bounds the examples of a verdict; failed counts them all.
@@ -31,6 +36,8 @@ type verdict struct {
 	Failed   int      `json:"failed"`
 	Examples []string `json:"examples,omitempty"`
 }
+
+func (v verdict) broken() bool { return v.Failed > 0 }
 
 func (v verdict) String() string {
 	switch {

@@ -19,17 +19,22 @@ type witness struct {
 	thing string
 	out   *verdicts
 
-	mu       sync.Mutex // guards the rest
-	changed  chan struct{}
-	epoch    int // number of the connection
-	listens  map[string]bool
-	clock    int // number of requests sent
+	mu      sync.Mutex // guards the rest
+	changed chan struct{}
+	epoch   int // number of the connection
+	listens map[string]bool
+	clock   int // number of requests sent
+
+	notifications int // received
+
 	open     map[string]*sent
 	answered map[string]*sent // the last ones
 	oldest   []string         // tokens of answered, oldest first
 	attempts map[executionKey]*attempt
 	queue    *queue       // of the last notify on this connection
 	head     *head        // of the last notify-next on this connection
+	moved    bool         // a reply has shown since that the set was another in the meantime
+	nextMove bool         // likewise the head
 	baseline *head        // $next as the first reply on this connection had it
 	refusals []wantRefuse // requests without a token that were sent wrong
 	reports  map[executionKey]string
@@ -196,8 +201,10 @@ func (w *witness) received(topic string, r *reply) {
 	defer w.mu.Unlock()
 	switch topicsOf(w.thing).suffix(topic) {
 	case notifyList:
+		w.notifications++
 		w.onList(r)
 	case notifyNext:
+		w.notifications++
 		w.onNext(r)
 	default:
 		if isReply(topic) {
@@ -302,6 +309,9 @@ func (w *witness) onState(s *sent, r *reply, late bool) {
 		if e := r.Execution; e != nil {
 			w.onExecution(s, e, late)
 		}
+		if s.op == opStartNext || jobOf(s.topic) == nextJob {
+			w.nextMove = w.nextMove || w.head != nil && headOf(r.Execution) != *w.head
+		}
 		if w.baseline == nil && w.head == nil && s.epoch == w.epoch && (s.op == opStartNext || jobOf(s.topic) == nextJob) {
 			h := headOf(r.Execution)
 			w.baseline = &h
@@ -309,6 +319,7 @@ func (w *witness) onState(s *sent, r *reply, late bool) {
 	case opList:
 		for _, e := range append(slices.Clone(r.InProgress), r.Queued...) {
 			w.notEnded(s, e.key())
+			w.shown(e.key())
 		}
 	}
 }
@@ -319,12 +330,21 @@ func (w *witness) notEnded(s *sent, k executionKey) {
 	w.judge(checkTerminal, a.terminal == "" || s.at <= a.ended, "%s is pending again, after the report %s was accepted", k, a.terminal)
 }
 
+// shown takes an execution that a reply has. When no list told of it, it came and may go with no
+// list of its own: the next one may say again what the last one did.
+func (w *witness) shown(k executionKey) {
+	if w.queue != nil && !w.queue.has(k) {
+		w.moved, w.nextMove = true, true
+	}
+}
+
 func (w *witness) onExecution(s *sent, e *execution, late bool) {
 	k := e.key()
 	w.judge(checkContent, e.JobID != "" && e.Status != "" && e.ExecutionNumber > 0 && e.VersionNumber > 0 && len(e.JobDocument) > 0,
 		"%s brought %s without a jobId, status, executionNumber, versionNumber or jobDocument", suffixOf(s.topic), k)
 	if e.pending() {
 		w.notEnded(s, k)
+		w.shown(k)
 	}
 	if late {
 		return
@@ -413,7 +433,7 @@ func (w *witness) onList(r *reply) {
 		}
 	}
 	if last := w.queue; last != nil && !last.truncated && !q.truncated {
-		w.judge(checkRepeats, !sameSet(last.keys, q.keys), "notify told the same executions twice: %v", q.keys)
+		w.judge(checkRepeats, w.moved || !sameSet(last.keys, q.keys), "notify told the same executions twice: %v", q.keys)
 		for _, s := range w.open {
 			if s.op == opUpdate && terminal(s.status) && s.answers == 0 && s.epoch == w.epoch && last.has(s.key) && !q.has(s.key) {
 				s.early = notifyList
@@ -432,7 +452,7 @@ func (w *witness) onList(r *reply) {
 			w.judge(checkTerminal, !a.unlisted, "notify lists %s again, after it had ended %s", k, a.terminal)
 		}
 	}
-	w.queue = q
+	w.queue, w.moved = q, false
 }
 
 // notified learns from an execution in a notification.
@@ -449,7 +469,7 @@ func (w *witness) onNext(r *reply) {
 		w.notified(r.Execution)
 	}
 	if w.head != nil {
-		w.judge(checkRepeats, *w.head != h, "notify-next told %s twice", h)
+		w.judge(checkRepeats, w.nextMove || *w.head != h, "notify-next told %s twice", h)
 		for _, s := range w.open {
 			if s.op == opUpdate && terminal(s.status) && s.answers == 0 && s.epoch == w.epoch && w.head.executionKey == s.key && h != *w.head {
 				s.early = notifyNext
@@ -459,7 +479,7 @@ func (w *witness) onNext(r *reply) {
 	if q := w.queue; q != nil && !q.truncated && w.listens[notifyList] {
 		w.judge(checkOrder, q.allows(r.Execution), "notify-next told %s before notify did, which had %v", h, q.keys)
 	}
-	w.head = &h
+	w.head, w.nextMove = &h, false
 }
 
 // allows reports whether an execution can be the head of the queue that was told last. A start
@@ -474,9 +494,18 @@ func (q *queue) allows(e *execution) bool {
 	return q.has(e.key())
 }
 
+// told counts the notifications received.
+func (w *witness) told() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.notifications
+}
+
 // settle judges at the end that nothing was lost: next is the head of the queue as $next/get had
-// it. What is under way gets until grace ends.
-func (w *witness) settle(ctx context.Context, next *execution, grace time.Duration) {
+// it, asked for when so many notifications had been told. What is under way gets until grace ends.
+// It returns false, and judges nothing, if next may be of the past: it does not fit and there were
+// more notifications since.
+func (w *witness) settle(ctx context.Context, next *execution, grace time.Duration, told int) bool {
 	overdue := time.NewTimer(grace)
 	defer overdue.Stop()
 	for {
@@ -486,20 +515,24 @@ func (w *witness) settle(ctx context.Context, next *execution, grace time.Durati
 		if len(missing) == 0 {
 			w.out.passed(checkLost, judged)
 			w.mu.Unlock()
-			return
+			return true
 		}
+		outdated := w.notifications != told
 		w.mu.Unlock()
 		select {
 		case <-changed:
 			continue
 		case <-ctx.Done():
-			return // interrupted: not judged
+			return true // interrupted: not judged
 		case <-overdue.C:
+		}
+		if outdated {
+			return false
 		}
 		for _, m := range missing {
 			w.judge(checkLost, false, "%s", m)
 		}
-		return
+		return true
 	}
 }
 
