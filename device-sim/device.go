@@ -152,11 +152,13 @@ func (d *device) loop(ctx context.Context, stop <-chan struct{}) error {
 			if o.crashed {
 				d.crashed[d.running.key()] = true
 				d.running = nil
+				d.atWork(-1)
 				d.link.cut(d.away)
 				continue // coming back reminds it
 			}
 			err := d.end(o)
 			d.running = nil
+			d.atWork(-1)
 			if err != nil {
 				return err
 			}
@@ -214,10 +216,21 @@ func (d *device) offered(ctx context.Context, e *execution) error {
 		j.decision.manner = "" // once is enough
 	}
 	d.running = j
+	d.atWork(1)
 	d.reported = time.Time{}
 	d.rec.emit(d.about(j, event{Event: evStarted, Status: e.Status, Resumed: len(e.StatusDetails) > 0}))
 	go func() { d.over <- d.execute(ctx, j) }()
 	return nil
+}
+
+// atWork counts executions at work: also apart, those that no notification told of.
+func (d *device) atWork(n int) {
+	d.rec.add(func(r *report) {
+		r.working += n
+		if d.style == stylePoll {
+			r.untold += n
+		}
+	})
 }
 
 // end takes how the running execution ended. The error ends the device: an execution that can

@@ -42,7 +42,7 @@ type settings struct {
 	events         func(event)                                           // called for each event, one at a time; nil for nobody
 	work           func(context.Context, *device, *job) (finding, error) // instead of a simulation; nil for that
 	lines          io.Writer                                             // event stream; nil for none
-	finished       func()                                                // called for each execution finished; nil for nobody
+	show           func(now func() frame) *live                          // starts the live view; nil for none
 }
 
 // asOperator makes ready what the run does as an operator.
@@ -93,8 +93,13 @@ const handshakes = 32
 // run runs a fleet to its end. Ending ctx interrupts it: devices disconnect properly and leave what
 // they were at. The error says that the event stream could not be written.
 func run(ctx context.Context, members []member, s settings) (report, error) {
-	started := time.Now()
-	rec := newRecorder(s.lines, s.finished)
+	rec := newRecorder(s.lines)
+	started := rec.started
+	if s.show != nil {
+		rec.recent = &recents{}
+		view := s.show(func() frame { return rec.frame(members, s) })
+		defer view.close()
+	}
 	rec.events, rec.steady = s.events, s.steady
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -136,7 +141,7 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 		})
 	}
 	if s.html != "" {
-		attendants.Go(func() { rec.watch(attending, started) })
+		attendants.Go(func() { rec.watch(attending) })
 	}
 	if s.steady != nil {
 		warmup := s.warmup
@@ -186,7 +191,7 @@ func run(ctx context.Context, members []member, s settings) (report, error) {
 	if s.counters != nil && ctx.Err() == nil {
 		s.counters.compare(ctx, witnesses, s.verdicts, s.maker.jobs(), max(s.grace, time.Second))
 	}
-	rep, err := rec.close(started, s)
+	rep, err := rec.close(s)
 	if s.html != "" {
 		dismiss()
 		attendants.Wait()

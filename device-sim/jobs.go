@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,15 +17,16 @@ type jobPlan struct {
 	document       string        // of each job
 	every          time.Duration // between two jobs; 0 for one job alone
 	timeoutMinutes int           // of an execution in progress; 0 for none
+	groups         int           // the devices are dealt to so many groups, and jobs go to one after the other
 }
 
 // jobMaker makes jobs over all devices of a run, as an operator.
 type jobMaker struct {
 	*controlPlane
 	jobPlan
-	prefix string // of the jobIds; unique to the run
-	target string // ARN of the thing group with all devices
-	made   int
+	prefix  string   // of the jobIds; unique to the run
+	targets []string // ARNs of the thing groups
+	made    int
 }
 
 func newJobMaker(c *controlPlane, p jobPlan) *jobMaker {
@@ -53,9 +53,24 @@ func (m *jobMaker) jobs() string {
 // grouping is how many things are put into the group at a time.
 const grouping = 16
 
-// gather puts all devices into one thing group, which the things name. It is kept: the next run
-// with the same devices finds it.
+// gather deals all devices to thing groups.
 func (m *jobMaker) gather(ctx context.Context, members []member) error {
+	n := min(max(m.groups, 1), len(members))
+	dealt := make([][]member, n)
+	for i, d := range members {
+		dealt[i%n] = append(dealt[i%n], d)
+	}
+	for _, group := range dealt {
+		if err := m.group(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group puts devices into a thing group, which they name. It is kept: the next run with the same
+// devices finds it.
+func (m *jobMaker) group(ctx context.Context, members []member) error {
 	hash := sha256.New()
 	for _, d := range members {
 		fmt.Fprintf(hash, "%s\n", d.thing)
@@ -67,7 +82,7 @@ func (m *jobMaker) gather(ctx context.Context, members []member) error {
 	if err := m.call(ctx, http.MethodPost, "/thing-groups/"+name, struct{}{}, &group); err != nil {
 		return err
 	}
-	m.target = group.ARN
+	m.targets = append(m.targets, group.ARN)
 	has, err := m.things(ctx, name)
 	if err != nil {
 		return err
@@ -118,11 +133,9 @@ func (m *jobMaker) things(ctx context.Context, group string) (map[string]bool, e
 
 // create makes the next job.
 func (m *jobMaker) create(ctx context.Context) error {
-	if m.target == "" {
-		return errors.New("no thing group to make a job for")
-	}
+	target := m.targets[m.made%len(m.targets)]
 	m.made++
-	job := map[string]any{"targets": []string{m.target}, "document": m.document}
+	job := map[string]any{"targets": []string{target}, "document": m.document}
 	if m.timeoutMinutes > 0 {
 		job["timeoutConfig"] = map[string]int{"inProgressTimeoutInMinutes": m.timeoutMinutes}
 	}

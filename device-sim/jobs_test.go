@@ -97,3 +97,52 @@ func TestCreateJobsMistakes(t *testing.T) {
 		b.run(t, args...).wantStatus(t, exitUsage)
 	}
 }
+
+// TestJobGroups: jobs go to one group after the other.
+func TestJobGroups(t *testing.T) {
+	var (
+		mu      sync.Mutex
+		members = make(map[string][]string)
+		targets []string
+	)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /thing-groups/{name}", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"thingGroupArn":"` + r.PathValue("name") + `"}`))
+	})
+	mux.HandleFunc("GET /thing-groups/{name}/things", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"things":[]}`))
+	})
+	mux.HandleFunc("PUT /thing-groups/addThingToThingGroup", func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ ThingGroupName, ThingName string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		mu.Lock()
+		defer mu.Unlock()
+		members[in.ThingGroupName] = append(members[in.ThingGroupName], in.ThingName)
+		_, _ = w.Write([]byte(`{}`))
+	})
+	mux.HandleFunc("PUT /jobs/{id}", func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Targets []string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		targets = append(targets, in.Targets...)
+		_, _ = w.Write([]byte(`{}`))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	m := newJobMaker(&controlPlane{url: server.URL, http: server.Client(), region: "r"}, jobPlan{document: "{}", groups: 2})
+	if err := m.gather(t.Context(), []member{{identity: identity{thing: "a"}}, {identity: identity{thing: "b"}}, {identity: identity{thing: "c"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := m.create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got [][]string
+	for _, target := range targets {
+		slices.Sort(members[target])
+		got = append(got, members[target])
+	}
+	if want := [][]string{{"a", "c"}, {"b"}, {"a", "c"}}; !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("jobs for %v, want %v", got, want)
+	}
+}

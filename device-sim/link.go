@@ -63,6 +63,7 @@ type link struct {
 	down    context.CancelFunc // ends alive
 	changed chan struct{}      // closed when alive becomes non-nil
 	pending map[string]waiter  // by client token
+	listed  int                // executions in the last notify
 	extra   map[string]int     // replies to come for what was sent several times, by client token
 }
 
@@ -441,12 +442,23 @@ func (l *link) onPublish(topic string, payload []byte) {
 		l.rec.emit(e)
 		l.wakeUp(suffix)
 	case suffix == notifyList:
+		l.count(&r)
 		l.wakeUp(suffix)
 	case isReply(topic):
 		l.onReply(topic, answer{&r, at})
 	default:
 		l.trouble("unexpected message", errors.New(suffix))
 	}
+}
+
+// count takes how many executions a notify lists.
+func (l *link) count(r *reply) {
+	n := len(r.Jobs[statusQueued]) + len(r.Jobs[statusInProgress])
+	l.mu.Lock()
+	more := n - l.listed
+	l.listed = n
+	l.mu.Unlock()
+	l.rec.add(func(r *report) { r.told += more })
 }
 
 // wakeUp tells the device of a notification, if it is of the kind it waits for.

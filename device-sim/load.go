@@ -34,7 +34,7 @@ func (o *loadOptions) run(ctx context.Context, stdout, stderr io.Writer) int {
 	o.check(&c)
 	c.want(o.Rate > 0, "--rate must be positive")
 	c.want(o.Duration > 0, "--duration must be positive")
-	c.want(o.JobEvery == 0, "--job-every is for fleets")
+	c.want(o.JobEvery == 0 && o.JobGroups == 1, "--job-every and --job-groups are for fleets")
 	s := o.connecting.settings(&c)
 	if err := errors.Join(c...); err != nil {
 		return usage(stderr, err)
@@ -63,7 +63,12 @@ func (o *loadOptions) run(ctx context.Context, stdout, stderr io.Writer) int {
 		l.close()
 		return usage(stderr, err)
 	}
+	var view *live
+	if !o.JSON {
+		view = startLive(stdout, stderr, l.frame)
+	}
 	l.offer(ctx)
+	view.close()
 	l.close()
 	rep := l.report()
 	if o.JSON {
@@ -89,7 +94,7 @@ type load struct {
 	settings settings
 	rec      *recorder
 	sources  []*source
-	counted  time.Time // arrivals from here on count
+	counted  time.Time // arrivals from here on count; set once, with mu held
 
 	devices int // connected
 	overrun atomic.Int64
@@ -101,6 +106,7 @@ type load struct {
 	codes   map[string]int // of refusals
 	sent    int
 	lost    int // connections
+	recent  recents
 }
 
 // source is a device that offers its part of the load.
@@ -127,7 +133,7 @@ type arrival struct {
 const backlog = 256
 
 func newLoad(o *loadOptions, s settings) *load {
-	return &load{loadOptions: o, settings: s, rec: newRecorder(nil, nil), latency: newHistogram(), service: newHistogram(), lag: newHistogram(), codes: make(map[string]int)}
+	return &load{loadOptions: o, settings: s, rec: newRecorder(nil), latency: newHistogram(), service: newHistogram(), lag: newHistogram(), codes: make(map[string]int)}
 }
 
 // connect connects all devices and has each start its execution.
@@ -252,6 +258,7 @@ func (l *load) answered(a arrival, now time.Time, code string) {
 		l.codes[code]++
 	}
 	record(l.latency, now.Sub(a.due))
+	l.recent.add(now, l.Request, now.Sub(a.due))
 	record(l.service, now.Sub(a.sent))
 	record(l.lag, a.sent.Sub(a.due))
 }
@@ -264,7 +271,9 @@ func (l *load) offer(ctx context.Context) {
 		senders.Go(func() { s.send(ctx) })
 	}
 	start := time.Now()
-	l.counted = start.Add(l.Warmup)
+	l.mu.Lock()
+	l.counted = start.Add(l.Warmup) // no sender reads it before the first arrival
+	l.mu.Unlock()
 	if l.settings.steady != nil {
 		l.settings.steady.start(l.counted, l.Duration)
 		watching, stop := context.WithCancel(ctx)

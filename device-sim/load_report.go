@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -75,4 +76,31 @@ func (r loadReport) summary(w io.Writer) error {
 	printVerdicts(&b, r.Steady, r.Verdicts)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// frame is what the live view of a load shows now.
+func (l *load) frame() frame {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	refused := 0
+	for _, n := range l.codes {
+		refused += n
+	}
+	answered := int(l.latency.TotalCount())
+	f := frame{
+		title:     fmt.Sprintf("device-sim load  %s  %.0f/s", l.Request, l.Rate),
+		connected: len(l.sources) - l.lost,
+		devices:   len(l.sources),
+		cells: []cell{{"sent", l.sent}, {"answered", answered}, {"waiting", l.sent - answered}, {"refused", refused},
+			{"never sent", int(l.overrun.Load())}, {"lost", l.lost}},
+		requests: l.recent.rows(now, map[string]*hdrhistogram.Histogram{l.Request: l.latency}),
+	}
+	begin := l.counted.Add(-l.Warmup)
+	if l.counted.IsZero() {
+		begin = now
+	}
+	f.elapsed = now.Sub(begin)
+	f.left = timeLeft(f.elapsed, l.Warmup+l.Duration, 0, 0, 0)
+	return f
 }

@@ -113,17 +113,12 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 		}
 		fmt.Fprintf(stderr, "metrics on http://%s/metrics\n", s.metrics.Addr())
 	}
-	jobs := 0
-	for _, m := range members {
-		jobs += m.untilJobs
-	}
-	bar := newBar(stderr, jobs, !o.JSON)
-	s.finished = bar.add
 	if o.JSON {
 		s.lines = stdout
+	} else {
+		s.show = func(now func() frame) *live { return startLive(stdout, stderr, now) }
 	}
 	rep, err := run(ctx, members, s)
-	bar.close()
 	if !o.JSON {
 		err = errors.Join(err, rep.summary(stdout))
 	}

@@ -37,6 +37,7 @@ type connecting struct {
 type jobOptions struct {
 	CreateJobs  bool          `help:"Make a job over all devices of the run, when they are connected. Needs AWS_ENDPOINT_URL_IOT and the credentials of an operator."`
 	JobEvery    time.Duration `placeholder:"TIME" help:"Make another job each time this has passed."`
+	JobGroups   int           `default:"1" placeholder:"N" help:"Deal the devices to N thing groups and make each job for the next of them, so that not all devices begin at once."`
 	JobDocument string        `default:"{\"operation\":\"simulate\"}" placeholder:"JSON" help:"The document of the jobs."`
 	JobTimeout  time.Duration `placeholder:"TIME" help:"Timeout of an execution in progress, in whole minutes."`
 }
@@ -44,6 +45,7 @@ type jobOptions struct {
 func (o *jobOptions) check(c *checks) {
 	c.want(o.JobEvery >= 0, "--job-every is negative")
 	c.want(o.JobTimeout >= 0 && o.JobTimeout%time.Minute == 0, "--job-timeout is in whole minutes")
+	c.want(o.JobGroups > 0, "--job-groups must be positive")
 	c.want(o.CreateJobs || o.JobEvery == 0 && o.JobTimeout == 0, "--job-every and --job-timeout need --create-jobs")
 }
 
@@ -52,7 +54,7 @@ func (o *jobOptions) plan() *jobPlan {
 	if !o.CreateJobs {
 		return nil
 	}
-	return &jobPlan{document: o.JobDocument, every: o.JobEvery, timeoutMinutes: int(o.JobTimeout / time.Minute)}
+	return &jobPlan{document: o.JobDocument, every: o.JobEvery, timeoutMinutes: int(o.JobTimeout / time.Minute), groups: o.JobGroups}
 }
 
 // options is the command line of a fleet.

@@ -48,9 +48,11 @@ const outcomeCanceled = "CANCELED"
 // recorder collects what devices do, for the event stream and the report. Its methods are safe for
 // concurrent use.
 type recorder struct {
-	now func() time.Time
+	now     func() time.Time
+	started time.Time
 
 	mu       sync.Mutex    // guards the rest, and keeps lines whole
+	recent   *recents      // likewise
 	steady   *steadiness   // told of each latency; nil for nobody
 	arrivals chan struct{} // closed and made anew when a device connects for the first time
 	present  int           // devices that have
@@ -61,19 +63,18 @@ type recorder struct {
 	samples  []sample
 	latency  map[string]*hdrhistogram.Histogram // in microseconds
 	events   func(event)                        // likewise, for each event; nil for nobody
-	finished func()                             // called for each execution over, with mu held
 }
 
 // maxLatency is the largest latency told apart; longer ones count as this.
 const maxLatency = time.Hour
 
 // newRecorder writes events to lines unless it is nil.
-func newRecorder(lines io.Writer, finished func()) *recorder {
+func newRecorder(lines io.Writer) *recorder {
 	r := &recorder{
 		now:      time.Now,
 		arrivals: make(chan struct{}),
 		latency:  make(map[string]*hdrhistogram.Histogram),
-		finished: finished,
+		started:  time.Now(),
 		report:   report{Event: "report", Executions: make(map[string]int)},
 	}
 	if lines != nil {
@@ -119,9 +120,6 @@ func (r *recorder) count(e event) {
 		}
 	case evFinished:
 		r.report.Executions[e.Status]++
-		if r.finished != nil && e.Status != outcomeCanceled {
-			r.finished()
-		}
 	case evError:
 		r.report.Errors++
 	case evEnded:
@@ -180,7 +178,11 @@ func (r *recorder) observe(name string, d time.Duration) {
 		r.latency[name] = h
 	}
 	record(h, d)
-	r.steady.observe(r.now(), name, d)
+	now := r.now()
+	r.steady.observe(now, name, d)
+	if r.recent != nil {
+		r.recent.add(now, name, d)
+	}
 }
 
 // newHistogram is for latencies in microseconds, to three digits.
@@ -198,13 +200,13 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // close ends the event stream with the report and returns it. The error is the first one met in
 // writing the stream.
-func (r *recorder) close(started time.Time, s settings) (report, error) {
+func (r *recorder) close(s settings) (report, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 	rep := r.report
 	rep.Time = r.now().UTC()
-	rep.Seconds = rep.Time.Sub(started).Seconds()
+	rep.Seconds = rep.Time.Sub(r.started).Seconds()
 	rep.Seed = s.seed
 	if rep.Failures == nil {
 		rep.Failures = []failure{} // an empty list, not null

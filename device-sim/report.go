@@ -42,6 +42,9 @@ type report struct {
 	Steady        []trend              `json:"steady,omitempty"` // with --server-metrics
 
 	connected int // devices with a connection, now
+	working   int // executions at work, now
+	untold    int // of them, those of devices without notifications
+	told      int // executions in the last notify of each device
 }
 
 // broken reports whether a verdict failed.

@@ -43,15 +43,15 @@ func (r *recorder) sample(at time.Duration) {
 }
 
 // watch samples until ctx ends, and then once more.
-func (r *recorder) watch(ctx context.Context, started time.Time) {
+func (r *recorder) watch(ctx context.Context) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
 	for {
-		r.sample(time.Since(started))
+		r.sample(time.Since(r.started))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			r.sample(time.Since(started))
+			r.sample(time.Since(r.started))
 			return
 		}
 	}

@@ -36,6 +36,7 @@ type scenarioJobs struct {
 	Document string        `yaml:"document"`
 	Every    time.Duration `yaml:"every"`
 	Timeout  time.Duration `yaml:"timeout"`
+	Groups   int           `yaml:"groups"`
 }
 
 // scenarioFleet is a part of the devices that behaves alike.
@@ -102,7 +103,7 @@ func (s *scenario) check() error {
 	c.want(len(s.Fleets) > 0, "fleets: there is none")
 	c.want(s.Duration >= 0 && s.Timeout >= 0, "a time is negative")
 	if j := s.Jobs; j != nil {
-		c.want(j.Every >= 0, "jobs: every is negative")
+		c.want(j.Every >= 0 && j.Groups >= 0, "jobs: every or groups is negative")
 		c.want(j.Timeout >= 0 && j.Timeout%time.Minute == 0, "jobs: timeout is in whole minutes")
 	}
 	for i, f := range s.Fleets {
@@ -178,7 +179,7 @@ func (s *scenario) apply(to *settings) {
 		to.timeout = s.Timeout
 	}
 	if j := s.Jobs; j != nil && to.jobs == nil {
-		to.jobs = &jobPlan{document: `{"operation":"simulate"}`, every: j.Every, timeoutMinutes: int(j.Timeout / time.Minute)}
+		to.jobs = &jobPlan{document: `{"operation":"simulate"}`, every: j.Every, timeoutMinutes: int(j.Timeout / time.Minute), groups: j.Groups}
 		set(&to.jobs.document, j.Document)
 	}
 }
