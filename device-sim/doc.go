@@ -47,7 +47,10 @@
 //	artefact.go, download.go    what to download, and downloading it
 //	decision.go, manner.go      what was drawn for an execution and for a device
 //	witness.go, verdict.go      what the broker is held to
-//	controlplane.go             its counters
+//	                            witness_reply.go, witness_notify.go: by kind of message
+//	controlplane.go, jobs.go    what an operator does: counters; jobs for the devices of the run
+//	steady.go                   whether the server stays as it is in a long run
+//	view.go, live.go, recent.go what is seen while it runs
 //	recorder.go, report.go      events, counts, latencies, the final report; junit.go, report_html.go, metrics.go
 //	load.go, load_report.go     the open-loop load
 //	agent.go, handler.go        one real device

@@ -231,6 +231,7 @@ func newDevice(m member, s settings, rec *recorder, downloads *downloader, diali
 			tls:       config,
 			timeout:   s.requestTimeout,
 			reconnect: s.reconnectDelay,
+			jitter:    draw(s.seed, id.thing, "reconnect"),
 			dialing:   dialing,
 			version:   m.version,
 			filters:   m.style.filters(w != nil),

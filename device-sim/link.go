@@ -36,6 +36,7 @@ type link struct {
 	tls       *tls.Config
 	timeout   time.Duration // for a reply
 	reconnect time.Duration // base of the delay before a reconnect
+	jitter    *rand.Rand    // of that delay; belongs to serve
 	dialing   chan struct{} // a slot for each handshake at a time, shared by the fleet
 
 	up       chan struct{}           // a connection is up and not yet subscribed
@@ -159,7 +160,7 @@ func (l *link) delay(n int) time.Duration {
 		return away
 	}
 	ceiling := min(l.reconnect<<min(n, 10), maxReconnect)
-	return ceiling/2 + rand.N(ceiling/2+1)
+	return ceiling/2 + time.Duration(l.jitter.Int64N(int64(ceiling/2)+1))
 }
 
 // connect makes a connection: TCP, TLS and MQTT.

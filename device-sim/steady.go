@@ -74,7 +74,8 @@ type trend struct {
 	check string
 }
 
-func (t trend) ok() bool { return t.Last <= t.Limit }
+// OK reports whether the figure stayed within its limit.
+func (t trend) OK() bool { return t.Last <= t.Limit }
 
 func newSteadiness(metrics string) *steadiness {
 	s := &steadiness{metrics: metrics}
@@ -242,7 +243,7 @@ func (s *steadiness) judge(v *verdicts) []trend {
 	judged := make(map[string]bool)
 	for _, t := range all {
 		judged[t.check] = true
-		if t.ok() {
+		if t.OK() {
 			v.passed(t.check, 1)
 			continue
 		}
