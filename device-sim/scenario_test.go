@@ -55,6 +55,8 @@ func TestScenarioMistakes(t *testing.T) {
 		"fleets: [{}]\nassertions: ['p99 start-next < 500']":    "compared with a time",
 		"fleets: [{}]\nassertions: ['succeeded < 500ms']":       "nothing that is counted",
 		"fleets: [{outcomes: {suceed: 10}}]":                    "field suceed not found",
+		"fleets: [{}]\njobs: {every: -1s}":                      "jobs: every or groups is negative",
+		"fleets: [{}]\njobs: {timeout: 90s}":                    "jobs: timeout is in whole minutes",
 	} {
 		if _, err := parseScenario([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -176,5 +178,33 @@ func TestNeverAnswer(t *testing.T) {
 	}
 	if e := b.execution(b.things[0], "fw"); e.status != statusInProgress {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestScenarioOverride: what the command line says wins over the file, and what it does not say does not.
+func TestScenarioOverride(t *testing.T) {
+	t.Parallel()
+	const text = "seed: 3\nuntil-jobs: 4\nduration: 1m\ntimeout: 2m\njobs: {every: 1s, groups: 2, timeout: 3m}\nfleets: [{}]"
+	seed := int64(9)
+	for _, c := range []struct {
+		o                 options
+		seed              int64
+		untilJobs         int
+		duration, timeout time.Duration
+	}{
+		{options{}, 3, 4, time.Minute, 2 * time.Minute},
+		{options{connecting: connecting{Seed: &seed}, UntilJobs: 5, Duration: time.Hour, Timeout: 2 * time.Hour}, 9, 5, time.Hour, 2 * time.Hour},
+	} {
+		sc := must(parseScenario([]byte(text)))
+		s := settings{seed: 1}
+		sc.override(&c.o)
+		sc.apply(&s)
+		members := must(sc.members([]identity{{thing: "a"}}, conduct{}))
+		if s.seed != c.seed || s.duration != c.duration || s.timeout != c.timeout || members[0].untilJobs != c.untilJobs {
+			t.Errorf("seed %d, duration %v, timeout %v, until-jobs %d", s.seed, s.duration, s.timeout, members[0].untilJobs)
+		}
+		if want := (jobPlan{`{"operation":"simulate"}`, time.Second, 3, 2}); s.jobs == nil || *s.jobs != want {
+			t.Errorf("jobs %+v", s.jobs)
+		}
 	}
 }
