@@ -46,16 +46,15 @@ type gauge struct {
 	check  string
 	unit   string
 	scale  float64 // from the metric to the unit
-	rank   float64 // which of a quarter's samples stands for it, from 0 to 1
 	tolerance
 }
 
-// gauges are what is judged of the server. The heap goes up and down with each collection: a low
-// sample is near what is in use.
+// gauges are what is judged of the server. The heap goes up and down with each collection: when the
+// next one is due tells, free of that, what was in use after the last, times a constant.
 var gauges = []gauge{
-	{"process_resident_memory_bytes", checkMemory, "MiB", 1 << 20, 0.5, tolerance{1.15, 32}},
-	{"go_memstats_heap_alloc_bytes", checkMemory, "MiB", 1 << 20, 0.1, tolerance{1.15, 16}},
-	{"go_goroutines", checkGoroutines, "", 1, 0.5, tolerance{1.05, 20}},
+	{"process_resident_memory_bytes", checkMemory, "MiB", 1 << 20, tolerance{1.15, 32}},
+	{"go_memstats_next_gc_bytes", checkMemory, "MiB", 1 << 20, tolerance{1.15, 32}},
+	{"go_goroutines", checkGoroutines, "", 1, tolerance{1.05, 20}},
 }
 
 // driftTolerance is for the p99 of each kind of request, in milliseconds.
@@ -214,7 +213,7 @@ func (s *steadiness) trends() (all []trend) {
 		if len(a) == 0 || len(b) == 0 {
 			continue
 		}
-		t := trend{What: g.metric, Unit: g.unit, First: sampleAt(a, g.rank) / g.scale, Last: sampleAt(b, g.rank) / g.scale, check: g.check}
+		t := trend{What: g.metric, Unit: g.unit, First: median(a) / g.scale, Last: median(b) / g.scale, check: g.check}
 		t.Limit = g.limit(t.First)
 		all = append(all, t)
 	}
@@ -231,10 +230,10 @@ func (s *steadiness) trends() (all []trend) {
 	return all
 }
 
-// sampleAt returns the sample of a rank from 0 to 1.
-func sampleAt(all []float64, rank float64) float64 {
+// median of at least one sample.
+func median(all []float64) float64 {
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[int(rank*float64(len(sorted)-1)+0.5)]
+	return sorted[len(sorted)/2]
 }
 
 // judge gives the verdicts. A server that tells nothing of itself has not stayed as it was.
