@@ -139,8 +139,11 @@ func (m *jobMaker) create(ctx context.Context) error {
 	if m.timeoutMinutes > 0 {
 		job["timeoutConfig"] = map[string]int{"inProgressTimeoutInMinutes": m.timeoutMinutes}
 	}
-	return m.call(ctx, http.MethodPut, fmt.Sprintf("/jobs/%s%d", m.prefix, m.made), job, nil)
+	return m.call(ctx, http.MethodPut, "/jobs/"+m.last(), job, nil)
 }
+
+// last is the jobId of the last job made.
+func (m *jobMaker) last() string { return fmt.Sprintf("%s%d", m.prefix, m.made) }
 
 // run makes the jobs until stop is closed or ctx ends: the first at once.
 func (m *jobMaker) run(ctx context.Context, stop <-chan struct{}) error {

@@ -6,7 +6,9 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -144,5 +146,53 @@ func TestJobGroups(t *testing.T) {
 	}
 	if want := [][]string{{"a", "c"}, {"b"}, {"a", "c"}}; !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("jobs for %v, want %v", got, want)
+	}
+}
+
+// TestLoadCreateJobs: the load reports on the job of the run, not on what is before it in the queue,
+// and waits until it is rolled out.
+func TestLoadCreateJobs(t *testing.T) {
+	b := newBench(t, 2, 0)
+	var asked atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /thing-groups/{name}", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"thingGroupArn":"arn:group"}`))
+	})
+	mux.HandleFunc("GET /thing-groups/{name}/things", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"things":["` + strings.Join(b.things, `","`) + `"]}`))
+	})
+	made := make(chan string, 1)
+	mux.HandleFunc("PUT /jobs/{id}", func(w http.ResponseWriter, r *http.Request) {
+		made <- r.PathValue("id")
+		_, _ = w.Write([]byte(`{}`))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	t.Setenv("AWS_ENDPOINT_URL_IOT", server.URL)
+	t.Setenv("AWS_REGION", "us-east-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "operator")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	for _, thing := range b.things {
+		b.create(thing, "old", func() string { return "{}" })
+	}
+	b.fault = func(s seen) fault {
+		if s.op == "update" && asked.Add(1) == 1 { // the job comes after the first question
+			go func() {
+				id := <-made
+				for _, thing := range b.things {
+					b.create(thing, id, func() string { return "{}" })
+				}
+			}()
+		}
+		return fault{}
+	}
+	rep, status, stderr := b.load(t, "--rate", "100", "--arrivals", "even", "--duration", "200ms", "--create-jobs")
+	if status != exitOK || rep.Answered != 20 || len(b.received("start-next")) != 0 {
+		t.Errorf("exit status %d %s, %+v", status, stderr, rep)
+	}
+	for _, thing := range b.things {
+		if e := b.execution(thing, "old"); e.status != statusQueued {
+			t.Errorf("%s: the old job is %s", thing, e.status)
+		}
 	}
 }

@@ -115,7 +115,7 @@ type source struct {
 	topics  topics
 	session session
 	due     chan arrival
-	begun   chan *execution // the answer to start-next
+	begun   chan *execution // the answer to begin; nil for none
 	job     *execution
 
 	mu      sync.Mutex // guards open
@@ -201,9 +201,14 @@ func (s *source) connect(ctx context.Context, m member, dialing chan struct{}) e
 	}
 }
 
-// begin asks for an execution to report on; job is nil if there is none.
+// begin begins an execution to report on: the first of the queue, or that of the job of this run,
+// whatever else is in the queue. job is nil if there is none.
 func (s *source) begin(ctx context.Context) error {
-	if err := s.session.post(ctx, s.topics.startNext(), []byte(`{"clientToken":"begin"}`)); err != nil {
+	topic, payload := s.topics.startNext(), `{"clientToken":"begin"}`
+	if s.settings.maker != nil {
+		topic, payload = s.topics.update(s.settings.maker.last()), `{"status":"IN_PROGRESS","executionNumber":1,"clientToken":"begin"}`
+	}
+	if err := s.session.post(ctx, topic, []byte(payload)); err != nil {
 		return err
 	}
 	select {
@@ -228,6 +233,9 @@ func (s *source) received(_ string, payload []byte) {
 		return // no reply: it will be missing
 	}
 	if r.ClientToken == "begin" {
+		if m := s.settings.maker; m != nil && r.Code == "" {
+			r.Execution = &execution{JobID: m.last(), ExecutionNumber: 1}
+		}
 		select {
 		case s.begun <- r.Execution:
 		default:
