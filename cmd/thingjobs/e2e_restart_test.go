@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,7 +189,7 @@ func (s *server) listed(job string) (counts jobCounts, things int) {
 			}
 			NextToken string
 		}
-		s.api("GET", "/jobs/"+job+"/things?maxResults=250&nextToken="+segment(token), nil, &page)
+		s.api("GET", "/jobs/"+job+"/things?maxResults=250&nextToken="+url.QueryEscape(token), nil, &page)
 		for _, x := range page.ExecutionSummaries {
 			seen[x.ThingARN] = true
 			switch x.JobExecutionSummary.Status {

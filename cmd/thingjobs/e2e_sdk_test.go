@@ -93,8 +93,8 @@ func sdkProgram(t *testing.T) {
 	if e := (*types.InvalidRequestException)(nil); !errors.As(err, &e) || !strings.Contains(e.ErrorMessage(), "ocument") {
 		t.Errorf("a malformed document: %v", err)
 	}
-	_, err = c.ListBillingGroups(ctx, &iot.ListBillingGroupsInput{})
-	if e := (smithy.APIError)(nil); !errors.As(err, &e) || e.ErrorCode() != "UnknownOperationException" || !strings.Contains(e.ErrorMessage(), "ListBillingGroups") {
+	_, err = c.ListAuthorizers(ctx, &iot.ListAuthorizersInput{})
+	if e := (smithy.APIError)(nil); !errors.As(err, &e) || e.ErrorCode() != "UnknownOperationException" || !strings.Contains(e.ErrorMessage(), "ListAuthorizers") {
 		t.Errorf("an operation that is not built: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ except iot.exceptions.InvalidRequestException as e:
     assert "ocument" in e.response["Error"]["Message"], e
 
 try:
-    iot.list_billing_groups()
+    iot.list_authorizers()
     raise SystemExit("an operation that is not built was answered")
 except ClientError as e:
     assert e.response["Error"]["Code"] == "UnknownOperationException", e
