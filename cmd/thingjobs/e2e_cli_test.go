@@ -160,7 +160,7 @@ func TestAWSCLI(t *testing.T) {
 	if errs := a.refused("ResourceNotFoundException", "describe-job", "--job-id", "no-such-job"); !strings.Contains(errs, "no-such-job") {
 		t.Errorf("the error does not name the job: %s", errs)
 	}
-	if errs := a.refused("UnknownOperationException", "list-authorizers"); !strings.Contains(errs, "ListAuthorizers") || !strings.Contains(errs, "not built") {
+	if errs := a.refused("UnknownOperationException", "list-role-aliases"); !strings.Contains(errs, "ListRoleAliases") || !strings.Contains(errs, "not built") {
 		t.Errorf("the error does not say what is missing: %s", errs)
 	}
 	s.stop()
