@@ -28,6 +28,9 @@ type AbortCriterion struct {
 
 // Validate checks what the service model does not say. Errors: CodeInvalidRequest.
 func (c *AbortConfig) Validate() error {
+	if len(c.CriteriaList) == 0 {
+		return invalid("abortConfig.criteriaList", "Member must have length greater than or equal to 1")
+	}
 	for i, x := range c.CriteriaList {
 		if x.ThresholdPercentage <= 0 || x.ThresholdPercentage > MaxThresholdPercentage {
 			return Errorf(CodeInvalidRequest, "abortConfig.criteriaList[%d].thresholdPercentage must be greater than 0 and at most 100.", i)

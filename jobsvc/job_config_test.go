@@ -44,6 +44,8 @@ func TestJobConfig(t *testing.T) {
 		"all beside one":     {retry(RetryCriterion{FailureFailed, 1}, RetryCriterion{FailureAll, 1}), "ALL"},
 		"one beside all":     {retry(RetryCriterion{FailureAll, 1}, RetryCriterion{FailureFailed, 1}), "ALL"},
 		"one kind twice":     {retry(RetryCriterion{FailureFailed, 1}, RetryCriterion{FailureFailed, 1}), "FAILED twice"},
+		"no abort criterion": {JobConfig{AbortConfig: &AbortConfig{}}, "criteriaList"},
+		"no retry criterion": {retry(), "criteriaList"},
 		"role":               {JobConfig{PresignedURLConfig: &PresignedURLConfig{RoleARN: "nobody"}}, "roleArn"},
 		"timeout":            {JobConfig{TimeoutConfig: &TimeoutConfig{InProgress: time.Second}}, "inProgressTimeoutInMinutes"},
 	} {

@@ -17,6 +17,9 @@ type RetryCriterion struct {
 // twice, and the retries are MaxRetries at most in sum. Errors: CodeInvalidRequest.
 func (c *RetryConfig) Validate() error {
 	const name = "jobExecutionsRetryConfig"
+	if len(c.CriteriaList) == 0 {
+		return invalid(name+".criteriaList", "Member must have length greater than or equal to 1")
+	}
 	sum := int64(0)
 	seen := make(map[FailureType]bool)
 	for _, x := range c.CriteriaList {

@@ -30,6 +30,7 @@ type world struct {
 	// reopen is what a restart of the process does to the store.
 	reopen func(kv.DB) kv.DB
 	now    time.Time
+	rules  *jobsvc.JobRules // nil for the service's
 
 	mu    sync.Mutex
 	hints []engine.Hint // guarded by mu
@@ -76,7 +77,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Now: w.tick})
+	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Rules: w.rules, Now: w.tick})
 }
 
 // tick moves the clock a little with every look, as the store's does.

@@ -235,8 +235,56 @@ var scenarios = map[string]func(w *faultyWorld){
 			w.must(err)
 		}
 		w.background()
-		h := newHistory(w.world, 0)
-		h.checkGone("fw")
+		(&history{world: w.world}).checkGone("fw")
+	},
+	"start, further targets, one execution canceled and one deleted": func(w *faultyWorld) {
+		doc := "{}"
+		err := w.again(func() error {
+			_, err := w.CreateJob(w.ctx, &jobsvc.CreateJobRequest{
+				JobID: "fw", Targets: []string{groupARN("g")}, Document: &doc, TargetSelection: jobsvc.TargetContinuous,
+				SchedulingConfig: &jobsvc.SchedulingConfig{StartTime: "2026-03-10 12:00"},
+			})
+			return err
+		})
+		if jobsvc.ErrorCode(err) != jobsvc.CodeAlreadyExists {
+			w.must(err)
+		}
+		w.background()
+		w.advanceClock(2 * time.Hour)
+		w.background()
+		w.must(w.again(func() error {
+			_, err := w.AssociateTargetsWithJob(w.ctx, &jobsvc.AssociateTargetsWithJobRequest{JobID: "fw", Targets: []string{thingARN("t0004"), thingARN("t0001")}})
+			return err
+		}))
+		w.background()
+		err = w.again(func() error {
+			return w.CancelJobExecution(w.ctx, &jobsvc.CancelJobExecutionRequest{ThingName: "t0001", JobID: "fw"})
+		})
+		if jobsvc.ErrorCode(err) != jobsvc.CodeInvalidStateTransition { // it is canceled
+			w.must(err)
+		}
+		err = w.again(func() error {
+			return w.DeleteJobExecution(w.ctx, &jobsvc.DeleteJobExecutionRequest{ThingName: "t0004", JobID: "fw", ExecutionNumber: 1})
+		})
+		if jobsvc.ErrorCode(err) != jobsvc.CodeNotFound { // it is gone
+			w.must(err)
+		}
+		w.background()
+	},
+	"completion by a deleted execution": func(w *faultyWorld) {
+		w.create("fw")
+		w.background()
+		for _, n := range names(4) {
+			w.report(n, jobsvc.StatusRejected)
+		}
+		w.background()
+		err := w.again(func() error {
+			return w.DeleteJobExecution(w.ctx, &jobsvc.DeleteJobExecutionRequest{ThingName: "t0004", JobID: "fw", ExecutionNumber: 1})
+		})
+		if jobsvc.ErrorCode(err) != jobsvc.CodeNotFound {
+			w.must(err)
+		}
+		w.background()
 	},
 }
 

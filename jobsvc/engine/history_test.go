@@ -90,8 +90,31 @@ type history struct {
 type knownJob struct {
 	id, namespace string
 	created       time.Time
-	covered       map[string]string // things by name, with the ID they had at creation
+	targets       []string
+	continuous    bool
+	waits         bool                // for its start
+	covered       map[string][]string // things by name, with the IDs they had when a target covered them
+	deleted       map[attempt]bool    // executions
 	timeout       time.Duration
+}
+
+// cover takes who belongs to targets now as covered.
+func (h *history) cover(j *knownJob, targets ...string) {
+	h.t.Helper()
+	for _, arn := range targets {
+		kind, name, _ := account.Parse(arn)
+		names := []string{name}
+		if kind == jobsvc.ARNThingGroup {
+			res, err := h.ListThingsInThingGroup(h.ctx, &jobsvc.ListThingsInThingGroupRequest{ThingGroupName: name, Recursive: true, Page: jobsvc.Page{MaxResults: 250}})
+			h.ok(err)
+			names = res.Names
+		}
+		for _, n := range names {
+			if id := h.things[n]; id != "" {
+				j.covered[n] = append(j.covered[n], id)
+			}
+		}
+	}
 }
 
 type attempt struct {
@@ -112,6 +135,8 @@ type view struct {
 }
 
 func newHistory(w *world, seed uint64) *history {
+	w.rules = &jobsvc.JobRules{MaxStartLead: time.Hour, MaxEndLead: time.Hour, ForceAfterCancel: true}
+	w.open()
 	return &history{
 		world: w, rng: rand.New(rand.NewPCG(seed, 0)), things: make(map[string]string), jobs: make(map[string]*knownJob),
 		seen: make(map[attempt]jobsvc.JobExecution), views: make(map[queueName]view),
@@ -183,12 +208,20 @@ func (h *history) run(steps int) {
 		}
 	}
 	h.check()
+	h.pass(time.Hour) // all jobs begin
 	h.settleAll()
 	// All devices finish what they have.
 	for _, thing := range slices.Sorted(maps.Keys(h.things)) {
 		for list := h.pendingOf(thing); len(list) > 0; list = h.pendingOf(thing) {
 			h.update(thing, h.jobs[list[0].JobID], jobsvc.StatusSucceeded) // refused at times
 			h.checkHints()
+		}
+	}
+	h.settleAll()
+	for _, j := range h.jobs {
+		if j.continuous && h.describe(j.id).Status == jobsvc.JobInProgress {
+			_, err := h.CancelJob(h.ctx, &jobsvc.CancelJobRequest{JobID: j.id})
+			h.ok(err)
 		}
 	}
 	h.settleAll()
@@ -230,13 +263,15 @@ func (h *history) step() {
 	case n < 65:
 		h.deleteJob()
 	case n < 68:
-		d := time.Duration(h.rng.IntN(600)) * time.Second
-		h.did("%s pass", d)
-		h.mu.Lock()
-		h.now = h.now.Add(d)
-		h.mu.Unlock()
-	case n < 90:
+		h.pass(time.Duration(h.rng.IntN(600)) * time.Second)
+	case n < 84:
 		h.fireDue()
+	case n < 86:
+		h.associate()
+	case n < 88:
+		h.cancelExecution()
+	case n < 90:
+		h.deleteExecution()
 	case n < 93:
 		h.fireStale()
 	case n < 95:
@@ -249,6 +284,13 @@ func (h *history) step() {
 		h.did("settle")
 		h.ok(h.Settle(h.ctx))
 	}
+}
+
+func (h *history) pass(d time.Duration) {
+	h.did("%s pass", d)
+	h.mu.Lock()
+	h.now = h.now.Add(d)
+	h.mu.Unlock()
 }
 
 func (h *history) createThing() {
@@ -305,7 +347,7 @@ func (h *history) createJob() {
 	if len(h.jobs) > 5 {
 		return
 	}
-	j := &knownJob{id: id, covered: make(map[string]string)}
+	j := &knownJob{id: id, covered: make(map[string][]string), deleted: make(map[attempt]bool)}
 	doc := "{}"
 	r := &jobsvc.CreateJobRequest{JobID: id, Document: &doc}
 	if h.chance(30) {
@@ -316,21 +358,14 @@ func (h *history) createJob() {
 		j.timeout = time.Duration(1+h.rng.IntN(9)) * time.Minute
 		r.TimeoutConfig = &jobsvc.TimeoutConfig{InProgress: j.timeout}
 	}
-	for range 1 + h.rng.IntN(3) {
-		if g := h.pick(h.groups); g != "" && h.chance(60) {
-			r.Targets = append(r.Targets, groupARN(g))
-			res, err := h.ListThingsInThingGroup(h.ctx, &jobsvc.ListThingsInThingGroupRequest{ThingGroupName: g, Recursive: true})
-			h.ok(err)
-			for _, n := range res.Names {
-				j.covered[n] = h.things[n]
-			}
-		} else if n := h.pick(slices.Sorted(maps.Keys(h.things))); n != "" {
-			r.Targets = append(r.Targets, thingARN(n))
-			j.covered[n] = h.things[n]
-		}
-	}
-	if len(r.Targets) == 0 {
+	if r.Targets = h.someTargets(); len(r.Targets) == 0 {
 		return
+	}
+	if j.continuous = h.chance(40); j.continuous {
+		r.TargetSelection = jobsvc.TargetContinuous
+	}
+	if j.waits = h.chance(25); j.waits {
+		r.SchedulingConfig = &jobsvc.SchedulingConfig{StartTime: h.now.Add(time.Duration(1+h.rng.IntN(900)) * time.Second).Format(time.RFC3339Nano)}
 	}
 	job, err := h.CreateJob(h.ctx, r)
 	h.did("create job %s in %q, timeout %s, for %v: %v", id, j.namespace, j.timeout, r.Targets, err)
@@ -340,8 +375,114 @@ func (h *history) createJob() {
 	h.ok(err)
 	h.made++
 	h.gone = slices.DeleteFunc(h.gone, func(g string) bool { return g == id })
-	j.created = job.CreatedAt
+	j.created, j.targets = job.CreatedAt, job.Targets
+	if j.waits != (job.Status == jobsvc.JobScheduled) {
+		h.fail("created: %+v", job)
+	}
+	if !j.waits {
+		h.cover(j, j.targets...)
+	}
 	h.jobs[id] = j
+}
+
+// someTargets are 1 to 3 things and groups that exist; none when there is nothing.
+func (h *history) someTargets() (targets []string) {
+	for range 1 + h.rng.IntN(3) {
+		if g := h.pick(h.groups); g != "" && h.chance(60) {
+			targets = append(targets, groupARN(g))
+		} else if n := h.pick(slices.Sorted(maps.Keys(h.things))); n != "" {
+			targets = append(targets, thingARN(n))
+		}
+	}
+	return targets
+}
+
+func (h *history) associate() {
+	j, targets := h.anyJob(), h.someTargets()
+	if len(targets) == 0 {
+		return
+	}
+	r := &jobsvc.AssociateTargetsWithJobRequest{JobID: j.id, Targets: targets}
+	if h.jobs[j.id] == nil {
+		_, err := h.AssociateTargetsWithJob(h.ctx, r)
+		h.want(jobsvc.CodeNotFound, err)
+		return
+	}
+	before := h.describe(j.id)
+	job, err := h.AssociateTargetsWithJob(h.ctx, r)
+	h.did("%v become targets of %s: %v", targets, j.id, err)
+	if !j.continuous || before.Status != jobsvc.JobInProgress {
+		h.want(jobsvc.CodeInvalidRequest, err)
+		return
+	}
+	h.ok(err)
+	if !slices.Equal(job.Targets[:len(j.targets)], j.targets) {
+		h.fail("the targets were %v, they are %v", j.targets, job.Targets)
+	}
+	h.cover(j, job.Targets[len(j.targets):]...)
+	j.targets = job.Targets
+}
+
+func (h *history) cancelExecution() {
+	thing, j := h.anyThing(), h.anyJob()
+	r := &jobsvc.CancelJobExecutionRequest{ThingName: thing, JobID: j.id, Force: h.chance(40)}
+	before, err := h.DescribeJobExecution(h.ctx, thing, j.id, nil)
+	var want jobsvc.Code
+	switch {
+	case err != nil:
+		h.want(jobsvc.CodeNotFound, err)
+		want = jobsvc.CodeNotFound
+	case h.chance(30):
+		v := before.VersionNumber + int64(h.rng.IntN(2))
+		if r.ExpectedVersion = &v; v != before.VersionNumber {
+			want = jobsvc.CodeVersionMismatch
+		}
+	}
+	if want == "" && (before.Status.Terminal() || before.Status == jobsvc.StatusInProgress && !r.Force) {
+		want = jobsvc.CodeInvalidStateTransition
+	}
+	err = h.CancelJobExecution(h.ctx, r)
+	h.did("cancel %s of %s, force %v: %v", j.id, thing, r.Force, err)
+	if h.want(want, err); err != nil {
+		return
+	}
+	after, err := h.DescribeJobExecution(h.ctx, thing, j.id, nil)
+	h.ok(err)
+	if after.Status != jobsvc.StatusCanceled || after.VersionNumber != before.VersionNumber+1 || after.ForceCanceled != (before.Status == jobsvc.StatusInProgress) {
+		h.fail("canceled it is %+v, before it was %+v", after, before)
+	}
+}
+
+func (h *history) deleteExecution() {
+	j := h.anyJob()
+	if h.jobs[j.id] == nil {
+		return
+	}
+	list := h.executions(j.id, "", 0)
+	if len(list) == 0 {
+		return
+	}
+	x := list[h.rng.IntN(len(list))]
+	status := x.Status
+	if seen, err := h.DescribeJobExecution(h.ctx, x.ThingName, j.id, &x.ExecutionNumber); err == nil {
+		status = seen.Status // as its job's cancel leaves it
+	}
+	r := &jobsvc.DeleteJobExecutionRequest{ThingName: x.ThingName, JobID: j.id, ExecutionNumber: x.ExecutionNumber, Force: h.chance(50)}
+	var want jobsvc.Code
+	switch {
+	case h.chance(10):
+		r.ExecutionNumber += 5
+		want = jobsvc.CodeNotFound
+	case status == jobsvc.StatusInProgress && !r.Force:
+		want = jobsvc.CodeInvalidStateTransition
+	}
+	err := h.DeleteJobExecution(h.ctx, r)
+	h.did("delete execution %d of %s of %s, force %v: %v", r.ExecutionNumber, j.id, x.ThingName, r.Force, err)
+	h.want(want, err)
+	if err == nil {
+		j.deleted[attempt{j.id, j.created, x.ThingName, x.ExecutionNumber}] = true
+		h.want(jobsvc.CodeNotFound, h.DeleteJobExecution(h.ctx, r))
+	}
 }
 
 // pendingOf lists what a thing has to do as its operator sees it.
@@ -547,6 +688,10 @@ func (h *history) fireStale() {
 func (h *history) fire(t store.Timer, now time.Time) {
 	h.did("fire %c of %s for %s, due %s", t.Kind, t.Scope, t.JobID, t.Due.Format(time.TimeOnly))
 	h.ok(h.Fire(h.ctx, t, now))
+	if j := h.jobs[t.JobID]; j != nil && j.waits && h.describe(j.id).Status == jobsvc.JobInProgress {
+		j.waits = false
+		h.cover(j, j.targets...)
+	}
 	h.checkHints()
 }
 
@@ -568,8 +713,11 @@ func (h *history) settleAll() {
 	h.checkHints()
 	for _, j := range h.jobs {
 		d := h.describe(j.id)
-		if d.Status == jobsvc.JobInProgress && d.ProcessDetails.Pending() == 0 {
+		if d.Status == jobsvc.JobInProgress && !j.continuous && d.ProcessDetails.Pending() == 0 {
 			h.fail("job %s has nothing left to do: %+v", j.id, d)
+		}
+		if d.Status == jobsvc.JobScheduled && (!j.waits || d.StartsAt.Before(h.now)) || j.continuous && d.Status == jobsvc.JobCompleted {
+			h.fail("job %s is %+v", j.id, d)
 		}
 		if d.Concurrent || d.Status == jobsvc.JobInProgress && !d.RolloutDone || d.Status == jobsvc.JobCanceled && (d.ProcessDetails.Queued > 0 || d.ForceCanceled && d.ProcessDetails.InProgress > 0) {
 			h.fail("job %s is not done with: %+v", j.id, d)
@@ -602,11 +750,17 @@ func (h *history) settleAll() {
 // checkCoverage: everyone a rolled out job covered, and who is still there, has its execution.
 func (h *history) checkCoverage(j *knownJob) {
 	h.t.Helper()
-	for n, id := range j.covered {
-		if h.things[n] == id {
-			if _, err := h.DescribeJobExecution(h.ctx, n, j.id, nil); err != nil {
-				h.fail("job %s was rolled out without %s: %v", j.id, n, err)
-			}
+	for n, ids := range j.covered {
+		_, err := h.DescribeJobExecution(h.ctx, n, j.id, nil)
+		if err == nil || !slices.Contains(ids, h.things[n]) {
+			continue
+		}
+		deleted := false
+		for k := range j.deleted {
+			deleted = deleted || k.thing == n
+		}
+		if !deleted {
+			h.fail("job %s was rolled out without %s: %v", j.id, n, err)
 		}
 	}
 }
@@ -652,7 +806,10 @@ func (h *history) checkJob(j *knownJob) {
 	pending := make(map[string]bool)
 	for _, x := range list {
 		*counted.Count(x.Status)++
-		if j.covered[x.ThingName] != x.ThingID {
+		if j.deleted[attempt{j.id, j.created, x.ThingName, x.ExecutionNumber}] {
+			h.fail("the deleted %+v is there again", x)
+		}
+		if !slices.Contains(j.covered[x.ThingName], x.ThingID) {
 			h.fail("%s has an execution of %s, which did not cover it", x.ThingName, j.id)
 		}
 		if x.NamespaceID != j.namespace {

@@ -218,9 +218,9 @@ func TestSDKReachesEverything(t *testing.T) {
 		}
 	}
 
-	_, err = c.UpdateJob(ctx, &iot.UpdateJobInput{JobId: aws.String("j")})
-	wantCode(t, "UpdateJob", err, "UnknownOperationException")
-	if !strings.Contains(err.Error(), "UpdateJob") {
+	_, err = c.ListStreams(ctx, &iot.ListStreamsInput{})
+	wantCode(t, "ListStreams", err, "UnknownOperationException")
+	if !strings.Contains(err.Error(), "ListStreams") {
 		t.Errorf("the error does not name the operation: %v", err)
 	}
 	_, err = c.ListTopicRules(ctx, &iot.ListTopicRulesInput{})
@@ -322,7 +322,8 @@ func TestPlanes(t *testing.T) {
 		{"data scope", request{method: "POST", target: "/command-executions", service: "iot-jobs-data"}, "AWS IoT commands"},
 		{"data scope, control path", request{method: "GET", target: "/jobs", service: "iot-jobs-data"}, "no operation"},
 		{"control scope, update", request{method: "POST", target: "/things/t/jobs/j", body: "{}"}, "no operation"},
-		{"control scope, cancel execution", request{method: "PUT", target: "/things/t/jobs/j/cancel"}, "CancelJobExecution"},
+		{"data scope, cancel execution", request{method: "PUT", target: "/things/t/jobs/j/cancel", service: "iot-jobs-data"}, "no operation"},
+		{"control scope, not built", request{method: "GET", target: "/streams"}, "ListStreams"},
 		{"another service", request{method: "GET", target: "/things/t/shadow", service: "iotdata"}, "iotdata"},
 		{"control path, unknown", request{method: "GET", target: "/jobs/a/b/c"}, "no operation"},
 		{"trailing slash", request{method: "GET", target: "/endpoint/"}, "no operation"},

@@ -73,3 +73,23 @@ func (a *api) deleteJob(ctx context.Context, in *wire.ControlInput) ([]byte, err
 	}
 	return nil, a.Engine.DeleteJob(ctx, req)
 }
+
+func (a *api) updateJob(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeUpdateJob(in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Engine.UpdateJob(ctx, req)
+}
+
+func (a *api) associateTargetsWithJob(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeAssociateTargetsWithJob(in)
+	if err != nil {
+		return nil, err
+	}
+	job, err := a.Engine.AssociateTargetsWithJob(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return wire.EncodeJobIdentity(a.Account, job), nil
+}

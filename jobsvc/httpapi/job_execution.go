@@ -41,3 +41,19 @@ func (a *api) describeJobExecution(ctx context.Context, in *wire.ControlInput) (
 	}
 	return wire.EncodeDescribeJobExecution(a.Account, execution, a.Now()), nil
 }
+
+func (a *api) cancelJobExecution(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeCancelJobExecution(in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Engine.CancelJobExecution(ctx, req)
+}
+
+func (a *api) deleteJobExecution(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeDeleteJobExecution(in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Engine.DeleteJobExecution(ctx, req)
+}

@@ -38,9 +38,13 @@ var iotHandlers = map[string]handler{
 	"ListJobs":                  (*api).listJobs,
 	"CancelJob":                 (*api).cancelJob,
 	"DeleteJob":                 (*api).deleteJob,
+	"UpdateJob":                 (*api).updateJob,
+	"AssociateTargetsWithJob":   (*api).associateTargetsWithJob,
 	"ListJobExecutionsForJob":   (*api).listJobExecutionsForJob,
 	"ListJobExecutionsForThing": (*api).listJobExecutionsForThing,
 	"DescribeJobExecution":      (*api).describeJobExecution,
+	"CancelJobExecution":        (*api).cancelJobExecution,
+	"DeleteJobExecution":        (*api).deleteJobExecution,
 
 	"CreateJobTemplate":          (*api).createJobTemplate,
 	"DescribeJobTemplate":        (*api).describeJobTemplate,
