@@ -7,12 +7,13 @@
 //	devices  ── MQTT/TLS ──▶ broker  ─┐
 //	         ── HTTPS mTLS ▶ httpapi ─┼─▶ engine ─▶ store ─▶ kv (badgerkv | memkv)
 //	operators ─ HTTPS SigV4▶ httpapi ─┘      ▲
-//	                          scheduler ─────┘  due timers: rollout steps, sweeps, timeouts
+//	                          scheduler ─────┘  due timers: starts, rollout steps, sweeps, timeouts
 //	presign: fills placeholders for broker alone, as a document leaves over MQTT
 //
 // Below this directory:
 //
 //	store/      typed records, keys and codec on kv.DB; store/kv is the contract
+//	schedule/   cron expressions, and when maintenance windows open
 //	registry/   how the targets of a job resolve to groups, and groups to things
 //	engine/     one method per AWS operation; transactions; what to notify
 //	scheduler/  sleeps until the earliest stored timer, fires it through the engine
@@ -22,15 +23,17 @@
 //
 // # States of a Job
 //
-//	  CreateJob
-//	      │
-//	      ▼       all executions terminal
-//	IN_PROGRESS ─────────────────────────▶ COMPLETED
-//	      │ CancelJob                          │
-//	      ▼              DeleteJob             ▼ DeleteJob
+//	  CreateJob ── start time to come, or no window open ──▶ SCHEDULED
+//	      │                                                  │ start │ CancelJob
+//	      ▼◀─────────────────────────────────────────────────┘       ▼
+//	IN_PROGRESS ── SNAPSHOT, all executions terminal ──▶ COMPLETED   CANCELED
+//	      │ CancelJob                                        │
+//	      ▼              DeleteJob                           ▼ DeleteJob
 //	  CANCELED ───────────────▶ DELETION_IN_PROGRESS ──▶ gone
 //
-// DeleteJob with force goes from IN_PROGRESS to DELETION_IN_PROGRESS as well.
+// DeleteJob with force goes from SCHEDULED and IN_PROGRESS to DELETION_IN_PROGRESS as
+// well. A SCHEDULED job whose end time comes first is COMPLETED or CANCELED. A CONTINUOUS
+// job stays IN_PROGRESS until it is canceled or deleted.
 //
 // # States of a JobExecution
 //
@@ -40,7 +43,7 @@
 //	  │  └── update ───────────────┼──┼───┼─┼───────────────▶ (the same three)
 //	  │                            │  │   └─┘ update (progress)
 //	  │                            │  └─ deadline ──────────▶ TIMED_OUT
-//	  ├─ CancelJob ────────────────┴─ CancelJob with force ─▶ CANCELED
+//	  ├─ CancelJob(Execution) ─────┴─ the same with force ──▶ CANCELED
 //	  └─ thing deleted ─────────────── thing deleted ───────▶ REMOVED
 //
 // There is no way back from IN_PROGRESS to QUEUED and none out of a terminal

@@ -46,10 +46,12 @@ type Config struct {
 
 	Pprof bool `yaml:"pprof" name:"pprof" help:"Serve profiles at /debug/pprof/ of admin-addr, and /debug/free, which collects garbage and gives memory back. They need no signature."`
 
-	Store   StoreConfig    `yaml:"store" embed:"" prefix:"store-"`
-	Timeout TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
-	Drain   time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
-	Presign presign.Config `yaml:"presign" kong:"-"`
+	Store    StoreConfig    `yaml:"store" embed:"" prefix:"store-"`
+	Timeout  TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
+	Schedule ScheduleConfig `yaml:"schedule" embed:"" prefix:"schedule-"`
+	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
+	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
+	Presign  presign.Config `yaml:"presign" kong:"-"`
 }
 
 // StoreConfig is how the store uses the machine.
@@ -105,6 +107,7 @@ func (c *Config) Validate() error {
 	if c.Drain < 0 || c.Timeout.GraceAfterRestart < 0 {
 		bad("drain", "durations are not negative")
 	}
+	c.validateJobs(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)
 	}

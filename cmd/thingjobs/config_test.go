@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
 )
 
 // TestConfigurationsLoad: every example is strict YAML, and valid.
@@ -140,4 +144,48 @@ func TestConfigValidate(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestJobRules: the defaults are those of the service, and what is set gets to the engine.
+func TestJobRules(t *testing.T) {
+	t.Parallel()
+	cfg := defaultConfig()
+	if got, want := *cfg.jobRules(), jobsvc.DefaultJobRules(); got != want {
+		t.Errorf("the default rules are %+v, want %+v", got, want)
+	}
+	for key, text := range map[string]string{
+		"schedule.maxStartLead": "schedule: {maxStartLead: 10m}",
+		"schedule.maxEndLead":   "schedule: {minSpan: 20000h}",
+		"schedule":              "schedule: {minEndLead: -1s}",
+	} {
+		cfg := defaultConfig()
+		if _, err := decodeConfig([]byte(text), &cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), key+":") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	var c struct {
+		Config `embed:""`
+	}
+	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true}\ncancel: {allowForceAfterCancel: false}\n")))
+	if err == nil {
+		_, err = parser.Parse([]string{"--schedule-min-span=1s"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute {
+		t.Errorf("rules %+v", r)
+	}
+}
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
