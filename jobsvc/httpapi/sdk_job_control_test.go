@@ -125,7 +125,7 @@ func TestSDKConfiguredJob(t *testing.T) {
 			in.JobExecutionsRolloutConfig.ExponentialRate.RateIncreaseCriteria = &types.RateIncreaseCriteria{}
 		},
 		"thresholdPercentage": func(in *iot.CreateJobInput) { in.AbortConfig.CriteriaList[0].ThresholdPercentage = aws.Float64(12.505) },
-		"retries": func(in *iot.CreateJobInput) {
+		"numberOfRetries": func(in *iot.CreateJobInput) {
 			in.JobExecutionsRetryConfig.CriteriaList[0].NumberOfRetries = aws.Int32(11)
 		},
 		"startTime": func(in *iot.CreateJobInput) { in.SchedulingConfig.StartTime = aws.String("soon") },
@@ -136,7 +136,6 @@ func TestSDKConfiguredJob(t *testing.T) {
 		"SNAPSHOT":           func(in *iot.CreateJobInput) { in.TargetSelection = types.TargetSelectionSnapshot },
 		"aws:x":              func(in *iot.CreateJobInput) { in.Tags[0].Key = aws.String("aws:x") },
 		"documentParameters": func(in *iot.CreateJobInput) { in.DocumentParameters = map[string]string{"a": "b"} },
-		"jobTemplateArn":     func(in *iot.CreateJobInput) { in.JobTemplateArn = aws.String(account.ARN("jobtemplate", "x")) },
 	} {
 		bad := fullJob(group)
 		bad.JobId = aws.String("bad")
