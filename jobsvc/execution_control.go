@@ -19,7 +19,7 @@ func (r *CancelJobExecutionRequest) Validate() error {
 	if err := ValidateJobID(r.JobID); err != nil {
 		return err
 	}
-	return ValidateStatusDetails(r.StatusDetails)
+	return nil
 }
 
 // CancelRequested is what an operator's cancel does to an execution. Errors, which

@@ -27,7 +27,8 @@ type CreateJobRequest struct {
 
 // Validate checks what can be said without looking anything up, in the order of
 // the members. Errors: CodeInvalidRequest, CodeLimitExceeded. The document itself
-// is checked by ValidateDocument, the schedule by SchedulingConfig.Validate.
+// is checked by ValidateDocument, the schedule by SchedulingConfig.Validate, what an
+// installation sets by Limits.
 func (r *CreateJobRequest) Validate() error {
 	if err := ValidateJobID(r.JobID); err != nil {
 		return err
@@ -68,8 +69,6 @@ func validateTargets(targets []string) error {
 	switch {
 	case len(targets) == 0:
 		return invalid("targets", "Member must have length greater than or equal to 1")
-	case len(targets) > MaxTargets:
-		return Errorf(CodeLimitExceeded, "A job may have at most %d targets, not %d.", MaxTargets, len(targets))
 	}
 	for _, t := range targets {
 		if len(t) > MaxARN {

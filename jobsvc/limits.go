@@ -146,20 +146,19 @@ func ValidateDocument(doc []byte) error {
 	return nil
 }
 
-// ValidateStatusDetails checks what a device or an operator reports: at most
-// MaxStatusDetails pairs, keys of MaxStatusDetailKey characters, values of 1 to
-// MaxStatusDetailValue. Every character is fine in a value: AWS's own device
+// CheckStatusDetails checks what a device or an operator reports: so many pairs, keys of
+// MaxStatusDetailKey characters, values of 1 to so many. Every character is fine in a value: AWS's own device
 // client sends line feeds. Errors: CodeInvalidRequest.
-func ValidateStatusDetails(d map[string]string) error {
-	if len(d) > MaxStatusDetails {
-		return Errorf(CodeInvalidRequest, "statusDetails may have at most %d pairs, not %d.", MaxStatusDetails, len(d))
+func (l *Limits) CheckStatusDetails(d map[string]string) error {
+	if len(d) > l.StatusDetailsPairs {
+		return Errorf(CodeInvalidRequest, "statusDetails may have at most %d pairs, not %d.", l.StatusDetailsPairs, len(d))
 	}
 	for k, v := range d {
 		if !isDetailKey(k) {
 			return Errorf(CodeInvalidRequest, "The statusDetails key %q must match [a-zA-Z0-9:_-]+ and have 1 to %d characters.", clip(k), MaxStatusDetailKey)
 		}
-		if n := utf8.RuneCountInString(v); n < 1 || n > MaxStatusDetailValue {
-			return Errorf(CodeInvalidRequest, "The value of statusDetails key %q must have 1 to %d characters, not %d.", k, MaxStatusDetailValue, n)
+		if n := utf8.RuneCountInString(v); n < 1 || n > l.StatusDetailsChars {
+			return Errorf(CodeInvalidRequest, "The value of statusDetails key %q must have 1 to %d characters, not %d.", k, l.StatusDetailsChars, n)
 		}
 	}
 	return nil

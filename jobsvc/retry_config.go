@@ -13,14 +13,13 @@ type RetryCriterion struct {
 	NumberOfRetries int64 // 0 to MaxRetries
 }
 
-// Validate checks that the criteria fit together: ALL stands alone, no type comes
-// twice, and the retries are MaxRetries at most in sum. Errors: CodeInvalidRequest.
+// Validate checks that the criteria fit together: ALL stands alone, and no type comes
+// twice. Errors: CodeInvalidRequest.
 func (c *RetryConfig) Validate() error {
 	const name = "jobExecutionsRetryConfig"
 	if len(c.CriteriaList) == 0 {
 		return invalid(name+".criteriaList", "Member must have length greater than or equal to 1")
 	}
-	sum := int64(0)
 	seen := make(map[FailureType]bool)
 	for _, x := range c.CriteriaList {
 		switch {
@@ -30,10 +29,6 @@ func (c *RetryConfig) Validate() error {
 			return Errorf(CodeInvalidRequest, "%s.criteriaList can have no other criterion beside the failureType ALL.", name)
 		}
 		seen[x.FailureType] = true
-		sum += x.NumberOfRetries
-	}
-	if sum > MaxRetries {
-		return Errorf(CodeInvalidRequest, "%s.criteriaList may have %d retries in sum, not %d.", name, MaxRetries, sum)
 	}
 	return nil
 }

@@ -25,18 +25,11 @@ type RateIncreaseCriteria struct {
 // Validate checks the members against each other. Errors: CodeInvalidRequest.
 func (c *RolloutConfig) Validate() error {
 	const name = "jobExecutionsRolloutConfig"
-	limit := int64(MaxRolloutPerMinute)
-	switch {
-	case c.MaximumPerMinute > limit:
-		return invalid(name+".maximumPerMinute", "Member must have value less than or equal to %d", limit)
-	case c.MaximumPerMinute > 0:
-		limit = c.MaximumPerMinute
-	}
 	x := c.ExponentialRate
 	if x == nil {
 		return nil
 	}
-	if x.BaseRatePerMinute > limit {
+	if limit := c.MaximumPerMinute; limit > 0 && x.BaseRatePerMinute > limit {
 		return invalid(name+".exponentialRate.baseRatePerMinute", "Member must have value less than or equal to %d, which is the maximum rate of the job", limit)
 	}
 	if x.IncrementFactor < MinIncrementFactor || x.IncrementFactor > MaxIncrementFactor {

@@ -46,8 +46,6 @@ type JobRules struct {
 	AllowSnapshotWindows bool
 	// ForceAfterCancel lets a CANCELED job be canceled with force once more.
 	ForceAfterCancel bool
-	// MaxDeleting is how many jobs may be in DELETION_IN_PROGRESS. 0: no limit.
-	MaxDeleting int
 }
 
 // DefaultJobRules are those of the service, where it has them.
@@ -140,8 +138,6 @@ func (c *SchedulingConfig) Validate(selection TargetSelection, rules *JobRules, 
 		}
 	}
 	switch {
-	case len(c.MaintenanceWindows) > MaxMaintenanceWindows:
-		return Errorf(CodeInvalidRequest, "schedulingConfig may have at most %d maintenanceWindows, not %d.", MaxMaintenanceWindows, len(c.MaintenanceWindows))
 	case len(c.MaintenanceWindows) > 0 && selection != TargetContinuous && !rules.AllowSnapshotWindows:
 		return Errorf(CodeInvalidRequest, "schedulingConfig.maintenanceWindows are for jobs with the targetSelection CONTINUOUS.")
 	}

@@ -94,7 +94,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		return nil, err
 	}
 	link := new(broker.Link) // the engine comes before the broker that it tells
-	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Logger: log})
+	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), Logger: log})
 	key, fresh, err := a.dir.adminKey(now)
 	if err != nil {
 		return nil, err
@@ -121,6 +121,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		Engine:          a.eng,
 		Account:         cfg.account(),
 		EndpointAddress: a.endpointAddress,
+		PerSecond:       cfg.limits().PerSecond,
 		Logger:          log,
 		Metrics:         a.reg,
 	})

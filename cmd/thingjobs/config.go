@@ -50,6 +50,9 @@ type Config struct {
 	Timeout  TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
 	Schedule ScheduleConfig `yaml:"schedule" embed:"" prefix:"schedule-"`
 	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
+	Limits   LimitsConfig   `yaml:"limits" embed:"" prefix:"limits-"`
+	Registry RegistryConfig `yaml:"registry" embed:"" prefix:"registry-"`
+	Throttle ThrottleConfig `yaml:"throttle" embed:"" prefix:"throttle-"`
 	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
 	Presign  presign.Config `yaml:"presign" kong:"-"`
 }
@@ -108,6 +111,7 @@ func (c *Config) Validate() error {
 		bad("drain", "durations are not negative")
 	}
 	c.validateJobs(bad)
+	c.validateLimits(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -237,6 +241,8 @@ func yamlDefault(f reflect.StructField) string {
 		return string(b)
 	case reflect.Slice:
 		return "[]"
+	case reflect.Pointer:
+		return "null"
 	case reflect.Bool:
 		if def == "" {
 			return "false"

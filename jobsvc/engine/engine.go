@@ -20,6 +20,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
+	"golang.org/x/time/rate"
 )
 
 // Hint says that the queue of a Thing in a namespace is not what it was. It is only
@@ -81,16 +82,20 @@ type Options struct {
 	Logger    *slog.Logger
 	// Rules bound jobs; nil means jobsvc.DefaultJobRules.
 	Rules *jobsvc.JobRules
+	// Limits bound requests and what there may be; nil means jobsvc.GenerousLimits.
+	Limits *jobsvc.Limits
 	// Now is the clock of every decision; nil means the store's.
 	Now func() time.Time
 }
 
 // Engine does the operations. All methods are safe for concurrent use.
 type Engine struct {
-	store *store.Store
-	opts  Options
-	rules jobsvc.JobRules
-	log   *slog.Logger
+	store         *store.Store
+	opts          Options
+	rules         jobsvc.JobRules
+	limits        jobsvc.Limits
+	reads, writes *rate.Limiter // of devices; nil: any number
+	log           *slog.Logger
 
 	// wake has room for one word to the scheduler that a timer was set.
 	wake chan struct{}
@@ -113,8 +118,15 @@ func New(s *store.Store, o Options) *Engine {
 	if o.Rules != nil {
 		rules = *o.Rules
 	}
+	limits := jobsvc.GenerousLimits()
+	if o.Limits != nil {
+		limits = *o.Limits
+	}
 	return &Engine{
 		store:     s,
+		limits:    limits,
+		reads:     limiter(limits.DeviceReadsPerSecond),
+		writes:    limiter(limits.DeviceWritesPerSecond),
 		opts:      o,
 		rules:     rules,
 		log:       o.Logger,
@@ -122,6 +134,22 @@ func New(s *store.Store, o Options) *Engine {
 		settle:    make(chan struct{}, 1),
 		unsettled: make(map[string]struct{}),
 	}
+}
+
+// limiter lets through so many in a second; nil is any number.
+func limiter(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+}
+
+// throttle refuses a request of a device that is one too many. Errors: CodeThrottled.
+func throttle(l *rate.Limiter) error {
+	if l == nil || l.Allow() {
+		return nil
+	}
+	return jobsvc.Errorf(jobsvc.CodeThrottled, "Rate exceeded.")
 }
 
 // Account is the installation's account.

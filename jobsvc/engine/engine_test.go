@@ -31,6 +31,7 @@ type world struct {
 	reopen func(kv.DB) kv.DB
 	now    time.Time
 	rules  *jobsvc.JobRules // nil for the service's
+	limits *jobsvc.Limits   // nil for the generous
 
 	mu    sync.Mutex
 	hints []engine.Hint // guarded by mu
@@ -77,7 +78,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Rules: w.rules, Now: w.tick})
+	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Rules: w.rules, Limits: w.limits, Now: w.tick})
 }
 
 // tick moves the clock a little with every look, as the store's does.

@@ -19,6 +19,9 @@ func (e *Engine) CancelJobExecution(ctx context.Context, r *jobsvc.CancelJobExec
 	if err := r.Validate(); err != nil {
 		return err
 	}
+	if err := e.limits.CheckStatusDetails(r.StatusDetails); err != nil {
+		return err
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return err

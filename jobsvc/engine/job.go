@@ -165,6 +165,10 @@ func (e *Engine) CancelJob(ctx context.Context, r *jobsvc.CancelJobRequest) (*jo
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	full := e.checkQuota(ctx, e.limits.CheckConcurrent)
+	if full != nil && jobsvc.ErrorCode(full) != jobsvc.CodeLimitExceeded {
+		return nil, full
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
@@ -182,6 +186,9 @@ func (e *Engine) CancelJob(ctx context.Context, r *jobsvc.CancelJobRequest) (*jo
 		leftovers := e.rules.ForceAfterCancel && job.Status == jobsvc.JobCanceled && r.Force && !job.ForceCanceled
 		if !job.Active() && !leftovers {
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and cannot be canceled.", job.ID, job.Status)
+		}
+		if full != nil && !job.Concurrent { // a cancel makes it concurrent
+			return full
 		}
 		e.cancel(tx, job, r.Force, now)
 		if r.ReasonCode != nil {
@@ -225,16 +232,16 @@ func dropRollout(tx *store.Tx, job *jobsvc.Job) {
 //
 // Errors: CodeInvalidRequest; CodeNotFound, also for another namespace than the job's;
 // CodeInvalidStateTransition for an active job without Force, and for one being deleted;
-// CodeLimitExceeded for more than JobRules.MaxDeleting at a time.
+// CodeLimitExceeded for more than Limits.DeletingJobs at a time.
 //
 // AWS: DeleteJob.
 func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) error {
 	if err := jobsvc.ValidateJobID(r.JobID); err != nil {
 		return err
 	}
-	full, err := e.deletingMany(ctx)
-	if err != nil {
-		return err
+	full := e.checkQuota(ctx, e.limits.CheckDelete)
+	if full != nil && jobsvc.ErrorCode(full) != jobsvc.CodeLimitExceeded {
+		return full
 	}
 	now, err := e.now(ctx)
 	if err != nil {
@@ -248,8 +255,8 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 		if job.Status == jobsvc.JobDeletionInProgress || job.Active() && !r.Force {
 			return jobsvc.Errorf(jobsvc.CodeInvalidStateTransition, "Job %s is %s and cannot be deleted.", job.ID, job.Status)
 		}
-		if full {
-			return jobsvc.Errorf(jobsvc.CodeLimitExceeded, "%d jobs are being deleted already. Try again when one of them is gone.", e.rules.MaxDeleting)
+		if full != nil { // the job's own state is judged first
+			return full
 		}
 		dropRollout(tx, job)
 		tx.ClearTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
@@ -265,16 +272,6 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 	}
 	poke(e.wake)
 	return nil
-}
-
-// deletingMany tells whether as many jobs are being deleted as may be at a time.
-func (e *Engine) deletingMany(ctx context.Context) (bool, error) {
-	limit := e.rules.MaxDeleting
-	if limit == 0 {
-		return false, nil
-	}
-	jobs, _, err := e.store.ListJobs(ctx, store.JobCursor{}, limit, func(j *jobsvc.Job) bool { return j.Status == jobsvc.JobDeletionInProgress })
-	return len(jobs) >= limit, storeError(err)
 }
 
 // jobIn reads the job of the transaction's scope, for an operation that may name its

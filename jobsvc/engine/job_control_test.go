@@ -386,7 +386,9 @@ func TestUpdateJob(t *testing.T) {
 // TestRules: an installation may limit deletions, and cancels after a cancel.
 func TestRules(t *testing.T) {
 	w := newWorld(t)
-	w.rules = &jobsvc.JobRules{MaxStartLead: time.Hour, MaxEndLead: time.Hour, MaxDeleting: 2}
+	w.rules = &jobsvc.JobRules{MaxStartLead: time.Hour, MaxEndLead: time.Hour}
+	w.limits = new(jobsvc.GenerousLimits())
+	w.limits.DeletingJobs = 2
 	w.open()
 	w.thing("a")
 	for _, id := range []string{"one", "two", "three"} {

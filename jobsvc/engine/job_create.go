@@ -28,6 +28,9 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	if err := e.checkJob(ctx, r); err != nil {
+		return nil, err
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
@@ -80,6 +83,37 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 	}
 	poke(e.wake)
 	return job, nil
+}
+
+// checkJob checks a request for a job against the installation's limits.
+func (e *Engine) checkJob(ctx context.Context, r *jobsvc.CreateJobRequest) error {
+	if err := e.limits.CheckTargets(len(r.Targets)); err != nil {
+		return err
+	}
+	if err := e.limits.CheckConfig(r.Config()); err != nil {
+		return err
+	}
+	if r.SchedulingConfig != nil {
+		if err := e.limits.CheckWindows(len(r.SchedulingConfig.MaintenanceWindows)); err != nil {
+			return err
+		}
+	}
+	return e.checkQuota(ctx, func(c jobsvc.JobCounts) error {
+		return e.limits.CheckCreate(c, r.TargetSelection, r.SchedulingConfig == nil)
+	})
+}
+
+// checkQuota checks a quota of jobs, if there is any.
+func (e *Engine) checkQuota(ctx context.Context, check func(jobsvc.JobCounts) error) error {
+	l := &e.limits
+	if l.ActiveSnapshotJobs == 0 && l.ActiveContinuousJobs == 0 && l.ConcurrentJobs == 0 && l.DeletingJobs == 0 {
+		return nil
+	}
+	counts, err := e.store.JobCounts(ctx)
+	if err != nil {
+		return storeError(err)
+	}
+	return check(counts)
 }
 
 // newJob is the job of a request, as one that begins at once.
@@ -175,7 +209,7 @@ func (e *Engine) document(ctx context.Context, r *jobsvc.CreateJobRequest) ([]by
 			return nil, err
 		}
 	}
-	if err := jobsvc.ValidateDocument(doc); err != nil {
+	if err := e.limits.CheckDocument(doc); err != nil {
 		return nil, err
 	}
 	if e.opts.Documents != nil {

@@ -101,6 +101,9 @@ func (e *Engine) ready(sign bool, doc *jobsvc.Document) error {
 //
 // AWS: GetPendingJobExecutions.
 func (e *Engine) GetPendingJobExecutions(ctx context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {
+	if err := throttle(e.reads); err != nil {
+		return nil, err
+	}
 	tq, err := e.readQueue(ctx, thing, "", false)
 	if err != nil {
 		return nil, err
@@ -136,9 +139,9 @@ func (e *Engine) readQueue(ctx context.Context, thing, namespace string, documen
 	}
 	for _, x := range list {
 		switch {
-		case x.Status == jobsvc.StatusInProgress && len(tq.InProgress) < jobsvc.PendingShown:
+		case x.Status == jobsvc.StatusInProgress && len(tq.InProgress) < e.limits.PendingShown:
 			tq.InProgress = append(tq.InProgress, *x)
-		case x.Status == jobsvc.StatusQueued && len(tq.Queued) < jobsvc.PendingShown:
+		case x.Status == jobsvc.StatusQueued && len(tq.Queued) < e.limits.PendingShown:
 			tq.Queued = append(tq.Queued, *x)
 		}
 	}
@@ -193,7 +196,10 @@ func (e *Engine) visibleQueue(ctx context.Context, q *jobsvc.Queue, namespace st
 //
 // AWS: StartNextPendingJobExecution.
 func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.StartNextPendingJobExecutionRequest) (*jobsvc.DeviceExecution, error) {
-	if err := jobsvc.ValidateStatusDetails(r.StatusDetails); err != nil {
+	if err := throttle(e.writes); err != nil {
+		return nil, err
+	}
+	if err := e.limits.CheckStatusDetails(r.StatusDetails); err != nil {
 		return nil, err
 	}
 	now, err := e.now(ctx)
@@ -314,6 +320,9 @@ func (e *Engine) wakeFor(deadline time.Time) {
 //
 // AWS: DescribeJobExecution of the jobs data plane.
 func (e *Engine) DescribePendingJobExecution(ctx context.Context, r *jobsvc.DescribeJobExecutionRequest) (*jobsvc.DeviceExecution, error) {
+	if err := throttle(e.reads); err != nil {
+		return nil, err
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
@@ -427,7 +436,10 @@ func (e *Engine) ended(ctx context.Context, thing, job string, number *int64) (*
 //
 // AWS: UpdateJobExecution; Developer Guide "Jobs device MQTT and HTTPS API operations".
 func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExecutionRequest) (*jobsvc.UpdateJobExecutionResult, error) {
-	if err := jobsvc.ValidateStatusDetails(r.StatusDetails); err != nil {
+	if err := throttle(e.writes); err != nil {
+		return nil, err
+	}
+	if err := e.limits.CheckStatusDetails(r.StatusDetails); err != nil {
 		return nil, err
 	}
 	if !r.Status.Valid() {

@@ -23,6 +23,12 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	if err := e.limits.CheckTargets(len(r.Targets)); err != nil {
+		return nil, err
+	}
+	if err := e.checkQuota(ctx, e.limits.CheckConcurrent); err != nil {
+		return nil, err
+	}
 	found, err := e.store.Job(ctx, r.JobID)
 	if err != nil {
 		return nil, storeError(err)
@@ -51,8 +57,8 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and takes no further targets.", job.ID, job.Status)
 		}
 		added := slices.DeleteFunc(slices.Clone(targets), func(arn string) bool { return slices.Contains(job.Targets, arn) })
-		if n := len(job.Targets) + len(added); n > jobsvc.MaxTargets {
-			return jobsvc.Errorf(jobsvc.CodeLimitExceeded, "A job may have at most %d targets, not %d.", jobsvc.MaxTargets, n)
+		if err := e.limits.CheckTargets(len(job.Targets) + len(added)); err != nil {
+			return err
 		}
 		if len(added) > 0 {
 			if err := extendRollout(tx, job, added, now); err != nil {

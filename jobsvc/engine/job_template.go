@@ -20,6 +20,19 @@ func (e *Engine) CreateJobTemplate(ctx context.Context, r *jobsvc.CreateJobTempl
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	if err := e.limits.CheckConfig(r.JobConfig); err != nil {
+		return nil, err
+	}
+	if limit := e.limits.JobTemplates; limit > 0 {
+		// Few enough to count them.
+		templates, more, err := e.store.ListJobTemplates(ctx, store.TimeCursor{}, limit)
+		if err != nil {
+			return nil, storeError(err)
+		}
+		if more || len(templates) >= limit {
+			return nil, jobsvc.Errorf(jobsvc.CodeLimitExceeded, "The quota of %d job templates is reached.", limit)
+		}
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
@@ -40,8 +53,8 @@ func (e *Engine) CreateJobTemplate(ctx context.Context, r *jobsvc.CreateJobTempl
 			return nil, err
 		}
 	}
-	if n := len(made.MaintenanceWindows); n > jobsvc.MaxMaintenanceWindows {
-		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "A template may have at most %d maintenanceWindows, not %d.", jobsvc.MaxMaintenanceWindows, n)
+	if err := e.limits.CheckWindows(len(made.MaintenanceWindows)); err != nil {
+		return nil, err
 	}
 	if _, err := schedule.NewWindows(&jobsvc.SchedulingConfig{MaintenanceWindows: made.MaintenanceWindows}); err != nil {
 		return nil, err

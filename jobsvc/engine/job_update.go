@@ -20,6 +20,9 @@ func (e *Engine) UpdateJob(ctx context.Context, r *jobsvc.UpdateJobRequest) erro
 	if err := r.Validate(); err != nil {
 		return err
 	}
+	if err := e.limits.CheckConfig(r.JobConfig); err != nil {
+		return err
+	}
 	if err := e.checkPresign(ctx, r); err != nil {
 		return err
 	}

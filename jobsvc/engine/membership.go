@@ -116,7 +116,7 @@ func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []s
 			return nil
 		}
 		if len(add) > 0 {
-			if err := checkGroups(tx, thing, is); err != nil {
+			if err := e.checkGroups(tx, thing, is); err != nil {
 				return err
 			}
 		}
@@ -141,9 +141,12 @@ func current(tx *store.Tx, all map[string]store.Membership) (map[string]store.Me
 }
 
 // checkGroups tells whether a thing may be a direct member of all these groups.
-func checkGroups(tx *store.Tx, thing string, groups map[string]store.Membership) error {
-	if len(groups) > jobsvc.MaxGroupsPerThing {
-		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", thing, len(groups), jobsvc.MaxGroupsPerThing)
+func (e *Engine) checkGroups(tx *store.Tx, thing string, groups map[string]store.Membership) error {
+	if len(groups) > e.limits.GroupsPerThing {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", thing, len(groups), e.limits.GroupsPerThing)
+	}
+	if e.limits.MultipleGroupsPerHierarchy {
+		return nil
 	}
 	roots := make(map[string]string, len(groups))
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
@@ -184,8 +187,8 @@ func (e *Engine) oldestRollout(ctx context.Context) (time.Time, error) {
 	}
 	looked := 0
 	for _, t := range timers {
-		if t.Kind == store.TimerTimeout {
-			break // those of jobs come first
+		if t.Kind == store.TimerTimeout || t.Due.After(oldest) {
+			break // those of jobs come first, by due time
 		}
 		if looked++; looked == many { // too many to look at: forget nothing now
 			return time.Time{}, nil

@@ -23,7 +23,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 	if err := jobsvc.ValidateName("thingName", r.ThingName); err != nil {
 		return nil, err
 	}
-	if err := jobsvc.ValidateAttributes(r.Attributes, attributeLimit(r.TypeName)); err != nil {
+	if err := jobsvc.ValidateAttributes(r.Attributes, e.attributeLimit(r.TypeName)); err != nil {
 		return nil, err
 	}
 	now, err := e.now(ctx)
@@ -190,7 +190,7 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 			changed.TypeName = r.TypeName
 		}
 		changed.Attributes = r.Attributes.Apply(t.Attributes)
-		if err := jobsvc.ValidateAttributes(changed.Attributes, attributeLimit(changed.TypeName)); err != nil {
+		if err := jobsvc.ValidateAttributes(changed.Attributes, e.attributeLimit(changed.TypeName)); err != nil {
 			return err
 		}
 		tx.PutThing(&changed)
@@ -209,9 +209,9 @@ func checkVersion(what string, expected *int64, stored int64) error {
 }
 
 // attributeLimit is how many attributes a thing of a type, "" for none, may have.
-func attributeLimit(typeName string) int {
+func (e *Engine) attributeLimit(typeName string) int {
 	if typeName == "" {
-		return jobsvc.MaxAttributes
+		return e.limits.AttributesWithoutType
 	}
 	return jobsvc.MaxTypedAttributes
 }

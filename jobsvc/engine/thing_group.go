@@ -32,7 +32,7 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 	if err := jobsvc.ValidateGroupDescription(r.Description); err != nil {
 		return nil, err
 	}
-	if err := jobsvc.ValidateAttributes(r.Attributes, jobsvc.MaxGroupAttributes); err != nil {
+	if err := jobsvc.ValidateAttributes(r.Attributes, e.limits.GroupAttributes); err != nil {
 		return nil, err
 	}
 	if err := jobsvc.ValidateTags(r.Tags); err != nil {
@@ -85,14 +85,14 @@ func (e *Engine) roomBelow(ctx context.Context, parent, name string) error {
 	if ancestors == nil {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Parent thing group %s does not exist.", parent)
 	}
-	if len(ancestors)+1 > jobsvc.MaxGroupDepth {
-		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing groups may be nested %d levels deep at most.", jobsvc.MaxGroupDepth)
+	if len(ancestors)+1 > e.limits.GroupDepth {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing groups may be nested %d levels deep at most.", e.limits.GroupDepth)
 	}
-	children, _, err := e.store.GroupChildren(ctx, parent, "", jobsvc.MaxGroupChildren)
+	children, _, err := e.store.GroupChildren(ctx, parent, "", e.limits.GroupChildren)
 	if err != nil {
 		return storeError(err)
 	}
-	if len(children) >= jobsvc.MaxGroupChildren && !slices.Contains(children, name) {
+	if len(children) >= e.limits.GroupChildren && !slices.Contains(children, name) {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s has %d direct children already.", parent, len(children))
 	}
 	return nil
@@ -219,7 +219,7 @@ func (e *Engine) UpdateThingGroup(ctx context.Context, r *jobsvc.UpdateThingGrou
 		changed := *g
 		changed.Description = r.Description
 		changed.Attributes = r.Attributes.Apply(g.Attributes)
-		if err := jobsvc.ValidateAttributes(changed.Attributes, jobsvc.MaxGroupAttributes); err != nil {
+		if err := jobsvc.ValidateAttributes(changed.Attributes, e.limits.GroupAttributes); err != nil {
 			return err
 		}
 		changed.Version++

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/auth"
@@ -35,6 +36,10 @@ type Options struct {
 	// DeviceHosts are host names, without ports, of the device plane, beside AWS's own forms.
 	DeviceHosts []string
 
+	// PerSecond gives how many requests for an operation are taken in a second, 0 for any
+	// number. Nil means any number.
+	PerSecond func(operation string) float64
+
 	// TLS: a proxy in front ends TLS, so that a request is private though it
 	// comes without. Requests with TLS of their own need not be told.
 	TLS bool
@@ -52,6 +57,7 @@ type Options struct {
 type api struct {
 	Options
 	routes  map[wire.Service]routes
+	rates   map[string]*rate.Limiter // by operation of the control plane
 	metrics *metrics
 }
 
@@ -76,6 +82,7 @@ func New(o Options) http.Handler {
 			wire.ServiceIoT:      newRoutes(iotOperations, iotHandlers).and(newRoutes(operatorOperations, operatorHandlers)),
 			wire.ServiceJobsData: newRoutes(jobsDataOperations, jobsDataHandlers),
 		},
+		rates:   newRates(o.PerSecond),
 		metrics: newMetrics(o.Metrics),
 	}
 }
@@ -154,6 +161,9 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 		}
 	case !auth.Allows(role, c.operation):
 		return nil, jobsvc.Errorf(jobsvc.CodeAccessDenied, "User: %s is not authorized to perform: iot:%s with the role %s.", c.caller, c.operation, role)
+	}
+	if err := a.throttle(c); err != nil {
+		return nil, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

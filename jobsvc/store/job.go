@@ -45,11 +45,69 @@ func (t *Tx) CreateJob(j *jobsvc.Job, document []byte) {
 	t.tx.Put(newKey(tagJobByTime).newest(j.CreatedAt).name(j.ID), []byte{})
 }
 
-// PutJob writes a job that exists.
-func (t *Tx) PutJob(j *jobsvc.Job) { t.tx.Put(newKey(tagJob, j.ID), encodeJSON(j)) }
+// PutJob writes a job and keeps the counts that quotas look at.
+func (t *Tx) PutJob(j *jobsvc.Job) {
+	t.countJob(j.ID, j)
+	t.tx.Put(newKey(tagJob, j.ID), encodeJSON(j))
+}
+
+// The classes of jobs that are counted.
+const (
+	countActiveSnapshot byte = iota + 1
+	countActiveContinuous
+	countConcurrent
+	countDeleting
+)
+
+func jobClasses(j *jobsvc.Job) (in [5]int64) {
+	if j == nil {
+		return in
+	}
+	switch {
+	case j.Status == jobsvc.JobDeletionInProgress:
+		in[countDeleting] = 1
+	case j.Active() && j.TargetSelection == jobsvc.TargetContinuous:
+		in[countActiveContinuous] = 1
+	case j.Active():
+		in[countActiveSnapshot] = 1
+	}
+	if j.Concurrent {
+		in[countConcurrent] = 1
+	}
+	return in
+}
+
+// countJob counts a job out of what it was and into what it is to be, nil for gone. When
+// what it was cannot be read the transaction fails for that by itself.
+func (t *Tx) countJob(id string, is *jobsvc.Job) {
+	was, err := t.Job(id)
+	if err != nil {
+		return
+	}
+	before, after := jobClasses(was), jobClasses(is)
+	for class := countActiveSnapshot; class <= countDeleting; class++ {
+		if d := after[class] - before[class]; d != 0 {
+			t.tx.Add(newKey(tagJobCount).byte(class), d)
+		}
+	}
+}
+
+// JobCounts reads how many jobs there are that quotas are about.
+func (s *Store) JobCounts(ctx context.Context) (c jobsvc.JobCounts, err error) {
+	counts, err := s.db.Counters(ctx, newKey(tagJobCount))
+	if err != nil {
+		return c, err
+	}
+	n := func(class byte) int64 { return counts[string(newKey(tagJobCount).byte(class))] }
+	return jobsvc.JobCounts{
+		ActiveSnapshot: n(countActiveSnapshot), ActiveContinuous: n(countActiveContinuous),
+		Concurrent: n(countConcurrent), Deleting: n(countDeleting),
+	}, nil
+}
 
 // DeleteJob takes a job away with all that belongs to it but its executions.
 func (t *Tx) DeleteJob(j *jobsvc.Job) {
+	t.countJob(j.ID, nil)
 	t.tx.Delete(newKey(tagJob, j.ID))
 	t.tx.Delete(newKey(tagDocument, j.ID))
 	t.tx.Delete(newKey(tagRollout, j.ID))

@@ -28,6 +28,7 @@ const (
 	tagExecution      = 'x' // job, status, queuedAt, thing, number → –             scope thing
 	tagTimer          = 'w' // bucket, due, kind, scope kind, thing or job, job → guard   scope thing or job
 	tagCounter        = 'c' // job, status → counter                                scope job
+	tagJobCount       = 'C' // class → counter                                      scope sys jobs
 	tagJob            = 'j' // job → Job                                            scope job
 	tagDocument       = 'd' // job → document                                       scope job
 	tagRollout        = 'r' // job → Rollout                                        scope job
@@ -216,6 +217,8 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		return kv.Thing(c.name()), c.ok
 	case tagCounter, tagJob, tagDocument, tagRollout:
 		return kv.Job(c.name()), c.ok
+	case tagJobCount:
+		return kv.Sys("jobs"), true
 	case tagJobByTime:
 		c.uint()
 		return kv.Job(c.name()), c.ok

@@ -64,6 +64,7 @@ var goldenKeys = []struct {
 	{"template's document", newKey(tagTemplateDoc, "ota"), "iota<00>", kv.Sys("jobtemplate/ota")},
 	{"template by time", newKey(tagTemplateByTime).newest(at).name("ota"), "Z<fefdfcfbfaf9f8f7>ota<00>", kv.Sys("jobtemplate/ota")},
 	{"tags of a template", Resource{jobsvc.ARNJobTemplate, "ota"}.tagsKey(), "tjobtemplate<00>ota<00>", kv.Sys("jobtemplate/ota")},
+	{"count of jobs", newKey(tagJobCount).byte(countDeleting), "C<04>", kv.Sys("jobs")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -71,7 +72,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertByTime,
-	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.
