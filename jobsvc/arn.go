@@ -36,6 +36,7 @@ const (
 	ARNJob         = "job"
 	ARNCert        = "cert"
 	ARNPolicy      = "policy"
+	ARNCACert      = "cacert"
 	ARNJobTemplate = "jobtemplate"
 )
 

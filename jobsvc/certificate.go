@@ -12,12 +12,23 @@ const (
 	CertificateRevoked  CertificateStatus = "REVOKED"
 )
 
+// CertificateMode says how a certificate was registered.
+type CertificateMode string
+
+// The modes. With SNI_ONLY a client certificate needs no CA, and a CA no proof.
+const (
+	ModeDefault CertificateMode = "DEFAULT"
+	ModeSNIOnly CertificateMode = "SNI_ONLY"
+)
+
 // Certificate is a registered client certificate. ID is the lower-case hex
 // SHA-256 of its DER form.
 type Certificate struct {
 	ID           string
 	PEM          string
 	Status       CertificateStatus
+	Mode         CertificateMode
+	CAID         string `json:",omitempty"` // of the registered CA that signed it
 	GenerationID string // UUID
 	NotBefore    time.Time
 	NotAfter     time.Time
@@ -34,9 +45,73 @@ type KeysAndCertificate struct {
 	PublicKeyPEM  string
 }
 
+// RegisterCertificateRequest is the input of RegisterCertificate and, without CAPEM, of
+// RegisterCertificateWithoutCA. Status "" is INACTIVE.
+type RegisterCertificateRequest struct {
+	PEM    string
+	CAPEM  string // which of the registered CAs it is, when several have the name
+	Status CertificateStatus
+}
+
+// ListByTimeRequest asks for a list by time of creation: newest first unless Ascending.
+type ListByTimeRequest struct {
+	Ascending bool
+	Page      Page
+}
+
 // ListCertificatesResult is a page of certificates.
 type ListCertificatesResult struct {
 	Certificates []Certificate
+	NextMarker   string
+}
+
+// CACertificate is a registered CA: the certificates it signed can be registered.
+type CACertificate struct {
+	ID               string
+	PEM              string
+	Status           CertificateStatus // ACTIVE or INACTIVE
+	Mode             CertificateMode
+	AutoRegistration bool
+	Registration     *RegistrationConfig
+	GenerationID     string
+	NotBefore        time.Time
+	NotAfter         time.Time
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+	Version          int64
+}
+
+// RegistrationConfig is what devices of a CA are provisioned with. It is stored and
+// returned: provisioning is not built yet.
+type RegistrationConfig struct {
+	TemplateBody, RoleARN, TemplateName string
+}
+
+// RegisterCACertificateRequest is the input of RegisterCACertificate. In the mode
+// DEFAULT Verification is a certificate signed by the CA whose common name is the
+// registration code.
+type RegisterCACertificateRequest struct {
+	PEM              string
+	VerificationPEM  string
+	Mode             CertificateMode // "" is DEFAULT
+	SetAsActive      bool
+	AutoRegistration bool
+	Registration     *RegistrationConfig
+	Tags             []Tag
+}
+
+// UpdateCACertificateRequest is the input of UpdateCACertificate; what is nil stays.
+type UpdateCACertificateRequest struct {
+	ID                 string
+	Status             CertificateStatus // "" stays
+	AutoRegistration   *bool
+	Registration       *RegistrationConfig
+	RemoveRegistration bool
+}
+
+// ListCACertificatesResult is a page of CA certificates.
+type ListCACertificatesResult struct {
+	Certificates []CACertificate
 	NextMarker   string
 }
 
@@ -48,18 +123,32 @@ type Binding struct {
 	Policies []string // names of the policies attached to it
 }
 
-// Policy is an authorization policy in the AWS policy language.
-type Policy struct {
-	Name         string
-	Document     string
-	VersionID    string
-	GenerationID string
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+// AttachThingPrincipalRequest is the input of AttachThingPrincipal. With Exclusive the
+// certificate has no other thing.
+type AttachThingPrincipalRequest struct {
+	ThingName string
+	Principal string // ARN of a certificate
+	Exclusive bool
 }
 
-// ListPoliciesResult is a page of policies, by name.
-type ListPoliciesResult struct {
-	Policies   []Policy
-	NextMarker string
+// PrincipalType filters the attachments of a list: "" is all.
+type PrincipalType string
+
+// The types of attachments.
+const (
+	ExclusiveThing    PrincipalType = "EXCLUSIVE_THING"
+	NonExclusiveThing PrincipalType = "NON_EXCLUSIVE_THING"
+)
+
+// PrincipalAttachment is an element of the V2 lists: the ARN of a principal or the name
+// of a thing.
+type PrincipalAttachment struct {
+	Name string
+	Type PrincipalType
+}
+
+// PrincipalsResult is a page of attachments.
+type PrincipalsResult struct {
+	Attachments []PrincipalAttachment
+	NextToken   string
 }

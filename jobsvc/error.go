@@ -26,6 +26,9 @@ const (
 	CodeDeleteConflict         Code = "DeleteConflict"         // DeleteConflictException
 	CodeCertificateState       Code = "CertificateState"       // CertificateStateException
 	CodeCertificateValidation  Code = "CertificateValidation"  // CertificateValidationException
+	CodeCertificateConflict    Code = "CertificateConflict"    // CertificateConflictException
+	CodeRegistrationCode       Code = "RegistrationCode"       // RegistrationCodeValidationException
+	CodeVersionsLimit          Code = "VersionsLimitExceeded"  // VersionsLimitExceededException
 	CodeMalformedPolicy        Code = "MalformedPolicy"        // MalformedPolicyException
 	CodeUnavailable            Code = "ServiceUnavailable"     // ServiceUnavailableException / InternalError
 	CodeInternal               Code = "InternalError"          // InternalFailureException / InternalError
@@ -47,6 +50,7 @@ func Codes() []Code {
 		CodeInvalidStateTransition, CodeVersionMismatch, CodeTerminalState, CodeLimitExceeded,
 		CodeThrottled, CodeConflict, CodeDeleteConflict, CodeCertificateState,
 		CodeCertificateValidation, CodeMalformedPolicy, CodeUnavailable, CodeInternal,
+		CodeCertificateConflict, CodeRegistrationCode, CodeVersionsLimit,
 		CodeUnknownOperation, CodeAccessDenied, CodeForbidden, CodeMissingCredentials, CodeUnknownAccessKey,
 		CodeInvalidSignature, CodeEntityTooLarge,
 	}

@@ -85,11 +85,15 @@ var importRules = []importRule{
 		why: "the registry is functions of the store",
 	},
 	{
+		of: []string{"jobsvc/policy"}, only: []string{"jobsvc"},
+		why: "a policy is a text and a decision: it knows the domain and nothing else",
+	},
+	{
 		of: []string{"jobsvc/schedule"}, only: []string{"jobsvc"}, external: true,
 		why: "schedule is arithmetic on times: it knows the domain and a parser of cron expressions",
 	},
 	{
-		of: []string{"jobsvc/engine"}, only: []string{"jobsvc", "jobsvc/registry", "jobsvc/rollout", "jobsvc/schedule", "jobsvc/store", "jobsvc/store/kv"}, external: true,
+		of: []string{"jobsvc/engine"}, only: []string{"jobsvc", "jobsvc/policy", "jobsvc/registry", "jobsvc/rollout", "jobsvc/schedule", "jobsvc/store", "jobsvc/store/kv"}, external: true,
 		why: "the engine decides in transactions of the store and knows no edge",
 	},
 	{

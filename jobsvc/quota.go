@@ -21,6 +21,11 @@ type Limits struct {
 	GroupAttributes            int
 	MultipleGroupsPerHierarchy bool // a thing may be in several groups below one root
 
+	// Of policies.
+	PolicyVersions         int
+	PoliciesPerCertificate int
+	PoliciesPerGroup       int
+
 	// Quotas. Those of jobs are checked against counts that other requests may be about to
 	// change: a few more may get through at once.
 	ActiveSnapshotJobs   int // SCHEDULED and IN_PROGRESS
@@ -53,6 +58,10 @@ func GenerousLimits() Limits {
 		GroupDepth:            MaxGroupDepth,
 		GroupChildren:         MaxGroupChildren,
 		GroupAttributes:       MaxGroupAttributes,
+
+		PolicyVersions:         5,
+		PoliciesPerCertificate: 10,
+		PoliciesPerGroup:       2,
 	}
 }
 

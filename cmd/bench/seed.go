@@ -169,7 +169,7 @@ func enroll(ctx context.Context, eng *engine.Engine, thing string) (id identity,
 		return id, err
 	}
 	arn := eng.Account().ARN(jobsvc.ARNCert, cert.ID)
-	if err := eng.AttachThingPrincipal(ctx, thing, arn); err != nil {
+	if err := eng.AttachThingPrincipal(ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: thing, Principal: arn}); err != nil {
 		return id, err
 	}
 	block, _ := pem.Decode([]byte(cert.PEM))

@@ -52,6 +52,7 @@ type Config struct {
 	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
 	Limits   LimitsConfig   `yaml:"limits" embed:"" prefix:"limits-"`
 	Registry RegistryConfig `yaml:"registry" embed:"" prefix:"registry-"`
+	Policies PoliciesConfig `yaml:"policies" embed:"" prefix:"policies-"`
 	Throttle ThrottleConfig `yaml:"throttle" embed:"" prefix:"throttle-"`
 	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
 	Presign  presign.Config `yaml:"presign" kong:"-"`

@@ -33,6 +33,13 @@ type RegistryConfig struct {
 	AllowMultipleGroupsPerHierarchy bool `yaml:"allowMultipleGroupsPerHierarchy" name:"allow-multiple-groups-per-hierarchy" help:"Let a thing be in several groups below one root."`
 }
 
+// PoliciesConfig bounds policies.
+type PoliciesConfig struct {
+	MaxVersions       *int `yaml:"maxVersions" name:"max-versions" help:"Versions of a policy."`
+	MaxPerCertificate *int `yaml:"maxPerCertificate" name:"max-per-certificate" help:"Policies attached to a certificate."`
+	MaxPerGroup       *int `yaml:"maxPerGroup" name:"max-per-group" help:"Policies attached to a thing group."`
+}
+
 // ThrottleConfig limits rates, in requests a second.
 type ThrottleConfig struct {
 	Control     *float64 `yaml:"control" name:"control" help:"Requests for each operation on jobs. 0: any number."`
@@ -72,6 +79,9 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.GroupChildren, c.Registry.MaxGroupChildren)
 	set(&l.GroupAttributes, c.Registry.MaxGroupAttributes)
 	l.MultipleGroupsPerHierarchy = c.Registry.AllowMultipleGroupsPerHierarchy
+	set(&l.PolicyVersions, c.Policies.MaxVersions)
+	set(&l.PoliciesPerCertificate, c.Policies.MaxPerCertificate)
+	set(&l.PoliciesPerGroup, c.Policies.MaxPerGroup)
 	set(&l.ControlPerSecond, c.Throttle.Control)
 	set(&l.DeviceReadsPerSecond, c.Throttle.DeviceRead)
 	set(&l.DeviceWritesPerSecond, c.Throttle.DeviceWrite)
@@ -83,6 +93,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 	for key, n := range map[string]int64{
 		"limits.documentBytes": int64(l.DocumentBytes), "limits.targetsPerJob": int64(l.TargetsPerJob), "limits.rolloutMaxPerMinute": l.RolloutPerMinute,
 		"limits.pendingShown": int64(l.PendingShown), "registry.maxGroupsPerThing": int64(l.GroupsPerThing), "registry.maxGroupDepth": int64(l.GroupDepth),
+		"policies.maxVersions": int64(l.PolicyVersions), "policies.maxPerCertificate": int64(l.PoliciesPerCertificate), "policies.maxPerGroup": int64(l.PoliciesPerGroup),
 		"limits.statusDetailsPairs": int64(l.StatusDetailsPairs), "limits.statusDetailsValueChars": int64(l.StatusDetailsChars),
 	} {
 		if n < 1 {

@@ -215,7 +215,7 @@ func TestBadCertificates(t *testing.T) {
 		if expired, err = e.CreateKeysAndCertificate(ctx, true); err != nil {
 			return err
 		}
-		return e.AttachThingPrincipal(ctx, "pump-1", jobsvc.DefaultAccount.ARN("cert", expired.ID))
+		return e.AttachThingPrincipal(ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "pump-1", Principal: jobsvc.DefaultAccount.ARN("cert", expired.ID)})
 	})
 	s := startServer(t, serveOptions{data: string(dir)})
 	s.thing("pump-2")

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"time"
@@ -14,7 +16,6 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 var zeroTime time.Time
@@ -62,20 +63,13 @@ func (e *Engine) CreateCertificateFromCSR(ctx context.Context, csrPEM string, se
 	return e.register(ctx, certPEM, setAsActive, now)
 }
 
+// register stores a certificate that the installation's CA made.
 func (e *Engine) register(ctx context.Context, certPEM string, active bool, now time.Time) (*jobsvc.Certificate, error) {
-	block, _ := pem.Decode([]byte(certPEM))
-	if block == nil {
-		return nil, fmt.Errorf("register a certificate: not PEM")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := parseCertificate(certPEM)
 	if err != nil {
 		return nil, fmt.Errorf("register a certificate: %w", err)
 	}
-	sum := sha256.Sum256(block.Bytes)
-	c := &jobsvc.Certificate{
-		ID: hex.EncodeToString(sum[:]), PEM: certPEM, Status: jobsvc.CertificateInactive, GenerationID: uuid.NewString(),
-		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, CreatedAt: now, UpdatedAt: now, Version: 1,
-	}
+	c := newCertificate(cert, certPEM, now)
 	if active {
 		c.Status = jobsvc.CertificateActive
 	}
@@ -84,6 +78,172 @@ func (e *Engine) register(ctx context.Context, certPEM string, active bool, now 
 		return nil
 	})
 	return c, storeError(err)
+}
+
+// newCertificate is the record of a certificate, INACTIVE.
+func newCertificate(cert *x509.Certificate, certPEM string, now time.Time) *jobsvc.Certificate {
+	return &jobsvc.Certificate{
+		ID: certificateID(cert), PEM: certPEM, Status: jobsvc.CertificateInactive, Mode: jobsvc.ModeDefault, GenerationID: uuid.NewString(),
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, CreatedAt: now, UpdatedAt: now, Version: 1,
+	}
+}
+
+func certificateID(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// parseCertificate reads the first certificate of a PEM text. Errors:
+// CodeCertificateValidation.
+func parseCertificate(certPEM string) (*x509.Certificate, error) {
+	block, _ := pem.Decode([]byte(certPEM))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, jobsvc.Errorf(jobsvc.CodeCertificateValidation, "There is no PEM certificate.")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, jobsvc.Errorf(jobsvc.CodeCertificateValidation, "The certificate cannot be parsed: %v.", err)
+	}
+	if cert.Version != 3 {
+		return nil, jobsvc.Errorf(jobsvc.CodeCertificateValidation, "The certificate is of X.509 version %d, not 3.", cert.Version)
+	}
+	return cert, checkKey(cert)
+}
+
+// checkKey refuses keys that the service does not take. Errors:
+// CodeCertificateValidation.
+func checkKey(cert *x509.Certificate) error {
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() >= 2048 {
+			return nil
+		}
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return nil
+		}
+	}
+	return jobsvc.Errorf(jobsvc.CodeCertificateValidation, "The key of the certificate must be RSA of 2048 bits at least, or of the curve P-256, P-384 or P-521.")
+}
+
+// RegisterCertificate registers a certificate that a registered CA signed.
+//
+// Errors: CodeInvalidRequest for a status that cannot be registered;
+// CodeCertificateValidation when it cannot be parsed, its key is weak, or no registered
+// CA signed it; CodeCertificateConflict when several might have; CodeCertificateState
+// for a CA that is INACTIVE; CodeAlreadyExists.
+//
+// AWS: RegisterCertificate.
+func (e *Engine) RegisterCertificate(ctx context.Context, r *jobsvc.RegisterCertificateRequest) (*jobsvc.Certificate, error) {
+	cert, err := parseCertificate(r.PEM)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := e.signer(ctx, cert, r.CAPEM)
+	if err != nil {
+		return nil, err
+	}
+	if ca.Status != jobsvc.CertificateActive {
+		return nil, jobsvc.Errorf(jobsvc.CodeCertificateState, "The CA %s is %s.", ca.ID, ca.Status)
+	}
+	return e.registerForeign(ctx, cert, r, func(c *jobsvc.Certificate) { c.CAID = ca.ID })
+}
+
+// RegisterCertificateWithoutCA registers any certificate: it is trusted for what it is,
+// not for who signed it. Errors: CodeInvalidRequest, CodeCertificateValidation,
+// CodeAlreadyExists.
+//
+// AWS: RegisterCertificateWithoutCA.
+func (e *Engine) RegisterCertificateWithoutCA(ctx context.Context, r *jobsvc.RegisterCertificateRequest) (*jobsvc.Certificate, error) {
+	cert, err := parseCertificate(r.PEM)
+	if err != nil {
+		return nil, err
+	}
+	return e.registerForeign(ctx, cert, r, func(c *jobsvc.Certificate) { c.Mode = jobsvc.ModeSNIOnly })
+}
+
+func (e *Engine) registerForeign(ctx context.Context, cert *x509.Certificate, r *jobsvc.RegisterCertificateRequest, complete func(*jobsvc.Certificate)) (*jobsvc.Certificate, error) {
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := newCertificate(cert, r.PEM, now)
+	switch r.Status {
+	case "", jobsvc.CertificateInactive:
+	case jobsvc.CertificateActive, jobsvc.CertificateRevoked:
+		c.Status = r.Status
+	default:
+		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "A certificate is registered with the status ACTIVE, INACTIVE or REVOKED, not %s.", r.Status)
+	}
+	complete(c)
+	_, err = e.store.Update(ctx, store.CertScope(c.ID), func(tx *store.Tx) error {
+		existing, err := tx.Certificate(c.ID)
+		if err != nil {
+			return err
+		}
+		if existing != nil {
+			return &jobsvc.Error{
+				Code:        jobsvc.CodeAlreadyExists,
+				Message:     "The certificate is registered already.",
+				ResourceID:  c.ID,
+				ResourceARN: e.opts.Account.ARN(jobsvc.ARNCert, c.ID),
+			}
+		}
+		tx.PutCertificate(c)
+		return nil
+	})
+	return c, storeError(err)
+}
+
+// DeleteCertificate deletes a certificate that is not ACTIVE and attached to no thing;
+// with force its policies are detached.
+//
+// Errors: CodeInvalidRequest, CodeNotFound, CodeCertificateState, CodeDeleteConflict.
+//
+// AWS: DeleteCertificate.
+func (e *Engine) DeleteCertificate(ctx context.Context, id string, force bool) error {
+	c, err := e.DescribeCertificate(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.Status == jobsvc.CertificateActive {
+		return jobsvc.Errorf(jobsvc.CodeCertificateState, "Certificate %s is ACTIVE. Make it INACTIVE or REVOKED first.", c.ID)
+	}
+	things, _, _, err := e.store.ThingsOf(ctx, c.ID, "", 1)
+	if err != nil {
+		return storeError(err)
+	}
+	if len(things) > 0 {
+		return jobsvc.Errorf(jobsvc.CodeDeleteConflict, "Certificate %s is attached to thing %s. Detach it first.", c.ID, things[0])
+	}
+	arn := e.opts.Account.ARN(jobsvc.ARNCert, c.ID)
+	policies, _, err := e.store.PoliciesOf(ctx, arn, "", 1)
+	if err != nil {
+		return storeError(err)
+	}
+	if len(policies) > 0 && !force {
+		return jobsvc.Errorf(jobsvc.CodeDeleteConflict, "The policy %s is attached to certificate %s. Detach it first, or use forceDelete.", policies[0], c.ID)
+	}
+	if err := e.detachAll(ctx, arn); err != nil {
+		return err
+	}
+	_, err = e.store.Update(ctx, store.CertScope(c.ID), func(tx *store.Tx) error {
+		c, err := tx.Certificate(c.ID)
+		if err != nil || c == nil {
+			return err
+		}
+		if c.Status == jobsvc.CertificateActive {
+			return jobsvc.Errorf(jobsvc.CodeCertificateState, "Certificate %s is ACTIVE. Make it INACTIVE or REVOKED first.", c.ID)
+		}
+		tx.DeleteCertificate(c)
+		return nil
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	e.certificateChanged(c.ID)
+	return nil
 }
 
 // DescribeCertificate reads a certificate. Errors: CodeInvalidRequest, CodeNotFound.
@@ -101,25 +261,25 @@ func (e *Engine) DescribeCertificate(ctx context.Context, id string) (*jobsvc.Ce
 	return c, storeError(err)
 }
 
-// ListCertificates lists certificates, newest first. Errors: CodeInvalidRequest.
+// ListCertificates lists certificates by time of creation. Errors: CodeInvalidRequest.
 //
 // AWS: ListCertificates.
-func (e *Engine) ListCertificates(ctx context.Context, p jobsvc.Page) (*jobsvc.ListCertificatesResult, error) {
-	if err := p.Validate(); err != nil {
+func (e *Engine) ListCertificates(ctx context.Context, r jobsvc.ListByTimeRequest) (*jobsvc.ListCertificatesResult, error) {
+	if err := r.Page.Validate(); err != nil {
 		return nil, err
 	}
-	var from store.CertCursor
-	if err := e.decodeToken(p.Token, "certificates", &from); err != nil {
+	filters := []any{"certificates", r.Ascending}
+	var from store.TimeCursor
+	if err := e.decodeToken(r.Page.Token, filters, &from); err != nil {
 		return nil, err
 	}
-	certs, more, err := e.store.ListCertificates(ctx, from, p.Size())
+	certs, next, err := e.store.ListCertificates(ctx, r.Ascending, from, r.Page.Size())
 	if err != nil {
 		return nil, storeError(err)
 	}
 	res := &jobsvc.ListCertificatesResult{Certificates: certs}
-	if more {
-		last := certs[len(certs)-1]
-		res.NextMarker = e.encodeToken("certificates", store.CertCursor{CreatedAt: last.CreatedAt, ID: last.ID})
+	if next != nil {
+		res.NextMarker = e.encodeToken(filters, next)
 	}
 	return res, nil
 }
@@ -172,341 +332,4 @@ func (e *Engine) certificateChanged(id string) {
 	if e.opts.Sessions != nil {
 		e.opts.Sessions.CertificateChanged(id)
 	}
-}
-
-// certificateOf takes the ID out of the ARN of a principal. Errors:
-// CodeInvalidRequest, CodeNotFound for another account's.
-func (e *Engine) certificateOf(principal string) (string, error) {
-	if principal == "" {
-		return "", jobsvc.Errorf(jobsvc.CodeInvalidRequest, "x-amzn-principal is required.")
-	}
-	kind, id, ok := e.opts.Account.Parse(principal)
-	if !ok || kind != jobsvc.ARNCert {
-		return "", notFound("Principal", principal)
-	}
-	return jobsvc.NormalizeCertificateID(id)
-}
-
-// AttachThingPrincipal attaches a certificate, given by its ARN, to a thing: devices
-// that show it may then act for the thing. Again does nothing.
-//
-// Errors: CodeInvalidRequest, CodeNotFound.
-//
-// AWS: AttachThingPrincipal. Differs from AWS: a certificate without policies is bound
-// to its things by attachment.
-func (e *Engine) AttachThingPrincipal(ctx context.Context, thing, principal string) error {
-	return e.attachment(ctx, thing, principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached bool, now time.Time) error {
-		c, err := tx.PeekCertificate(cert)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return notFound("Certificate", cert)
-		}
-		if !attached {
-			tx.PutAttachment(thing, cert, &store.Attachment{ThingID: t.ID, AttachedAt: now})
-		}
-		return nil
-	})
-}
-
-// DetachThingPrincipal ends the attachment of a certificate to a thing. Errors:
-// CodeInvalidRequest; CodeNotFound, also when it was not attached.
-//
-// AWS: DetachThingPrincipal.
-func (e *Engine) DetachThingPrincipal(ctx context.Context, thing, principal string) error {
-	return e.attachment(ctx, thing, principal, func(tx *store.Tx, _ *jobsvc.Thing, cert string, attached bool, _ time.Time) error {
-		if !attached {
-			return jobsvc.Errorf(jobsvc.CodeNotFound, "Certificate %s is not attached to thing %s.", cert, thing)
-		}
-		tx.DeleteAttachment(thing, cert)
-		return nil
-	})
-}
-
-func (e *Engine) attachment(ctx context.Context, thing, principal string, change func(tx *store.Tx, t *jobsvc.Thing, cert string, attached bool, now time.Time) error) error {
-	if err := jobsvc.ValidateName("thingName", thing); err != nil {
-		return err
-	}
-	cert, err := e.certificateOf(principal)
-	if err != nil {
-		return err
-	}
-	now, err := e.now(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
-		t, err := tx.Thing(thing)
-		if err != nil {
-			return err
-		}
-		if t == nil {
-			return thingNotFound(thing)
-		}
-		attached, err := tx.Attachments(thing)
-		if err != nil {
-			return err
-		}
-		_, ok := attached[cert]
-		return change(tx, t, cert, ok, now)
-	})
-	if err != nil {
-		return storeError(err)
-	}
-	e.certificateChanged(cert)
-	return nil
-}
-
-// ListThingPrincipals lists the ARNs of the certificates attached to a thing. Errors:
-// CodeInvalidRequest, CodeNotFound.
-//
-// AWS: ListThingPrincipals.
-func (e *Engine) ListThingPrincipals(ctx context.Context, thing string, p jobsvc.Page) (*jobsvc.NamesResult, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	if _, err := e.DescribeThing(ctx, thing); err != nil {
-		return nil, err
-	}
-	filters := []any{"principals", thing}
-	var after string
-	if err := e.decodeToken(p.Token, filters, &after); err != nil {
-		return nil, err
-	}
-	ids, next, err := e.store.CertificatesOf(ctx, thing, after, p.Size())
-	if err != nil {
-		return nil, storeError(err)
-	}
-	res := &jobsvc.NamesResult{}
-	for _, id := range ids {
-		res.Names = append(res.Names, e.opts.Account.ARN(jobsvc.ARNCert, id))
-	}
-	if next != "" {
-		res.NextToken = e.encodeToken(filters, next)
-	}
-	return res, nil
-}
-
-// ListPrincipalThings lists the things a certificate is attached to. Errors:
-// CodeInvalidRequest, CodeNotFound.
-//
-// AWS: ListPrincipalThings.
-func (e *Engine) ListPrincipalThings(ctx context.Context, principal string, p jobsvc.Page) (*jobsvc.NamesResult, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	cert, err := e.certificateOf(principal)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.DescribeCertificate(ctx, cert); err != nil {
-		return nil, err
-	}
-	filters := []any{"principal-things", cert}
-	var after string
-	if err := e.decodeToken(p.Token, filters, &after); err != nil {
-		return nil, err
-	}
-	things, _, more, err := e.store.ThingsOf(ctx, cert, after, p.Size())
-	if err != nil {
-		return nil, storeError(err)
-	}
-	res := &jobsvc.NamesResult{Names: things}
-	if more {
-		res.NextToken = e.encodeToken(filters, things[len(things)-1])
-	}
-	return res, nil
-}
-
-// Binding is what a certificate may stand for when it connects. Errors: CodeNotFound
-// when it is not registered.
-func (e *Engine) Binding(ctx context.Context, certificateID string) (*jobsvc.Binding, error) {
-	c, err := e.store.Certificate(ctx, certificateID)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	if c == nil {
-		return nil, notFound("Certificate", certificateID)
-	}
-	b := &jobsvc.Binding{Certificate: *c}
-	for after, more := "", true; more; {
-		var names []string
-		var attached []store.Attachment
-		if names, attached, more, err = e.store.ThingsOf(ctx, c.ID, after, jobsvc.MaxPageSize); err != nil {
-			return nil, storeError(err)
-		}
-		if len(names) == 0 {
-			break
-		}
-		things, err := e.store.Things(ctx, names)
-		if err != nil {
-			return nil, storeError(err)
-		}
-		for i, t := range things {
-			if t != nil && t.ID == attached[i].ThingID {
-				b.Things = append(b.Things, t.Name)
-			}
-		}
-		after = names[len(names)-1]
-	}
-	b.Policies, _, err = e.store.PoliciesOf(ctx, e.opts.Account.ARN(jobsvc.ARNCert, c.ID), "", jobsvc.MaxPageSize)
-	return b, storeError(err)
-}
-
-// CreatePolicy stores a policy as its version 1. Errors: CodeInvalidRequest,
-// CodeMalformedPolicy, CodeAlreadyExists.
-//
-// AWS: CreatePolicy.
-func (e *Engine) CreatePolicy(ctx context.Context, name, document string) (*jobsvc.Policy, error) {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
-		return nil, err
-	}
-	if !json.Valid([]byte(document)) {
-		return nil, jobsvc.Errorf(jobsvc.CodeMalformedPolicy, "The policy document is not valid JSON.")
-	}
-	now, err := e.now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p := &jobsvc.Policy{Name: name, Document: document, VersionID: "1", GenerationID: uuid.NewString(), CreatedAt: now, UpdatedAt: now}
-	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error {
-		existing, err := tx.Policy(name)
-		if err != nil {
-			return err
-		}
-		if existing != nil {
-			return &jobsvc.Error{
-				Code:        jobsvc.CodeAlreadyExists,
-				Message:     "Policy " + name + " already exists.",
-				ResourceID:  name,
-				ResourceARN: e.opts.Account.ARN(jobsvc.ARNPolicy, name),
-			}
-		}
-		tx.PutPolicy(p)
-		return nil
-	})
-	return p, storeError(err)
-}
-
-// GetPolicy reads a policy. Errors: CodeInvalidRequest, CodeNotFound.
-//
-// AWS: GetPolicy.
-func (e *Engine) GetPolicy(ctx context.Context, name string) (*jobsvc.Policy, error) {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
-		return nil, err
-	}
-	p, err := e.store.Policy(ctx, name)
-	if err == nil && p == nil {
-		err = notFound("Policy", name)
-	}
-	return p, storeError(err)
-}
-
-// ListPolicies lists policies by name. Errors: CodeInvalidRequest.
-//
-// AWS: ListPolicies.
-func (e *Engine) ListPolicies(ctx context.Context, p jobsvc.Page) (*jobsvc.ListPoliciesResult, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	var after string
-	if err := e.decodeToken(p.Token, "policies", &after); err != nil {
-		return nil, err
-	}
-	policies, next, err := e.store.ListPolicies(ctx, after, p.Size())
-	if err != nil {
-		return nil, storeError(err)
-	}
-	res := &jobsvc.ListPoliciesResult{Policies: policies}
-	if next != "" {
-		res.NextMarker = e.encodeToken("policies", next)
-	}
-	return res, nil
-}
-
-// AttachPolicy attaches a policy to a certificate or a thing group, given by ARN.
-// Again does nothing. Errors: CodeInvalidRequest, CodeNotFound.
-//
-// AWS: AttachPolicy.
-func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
-		return err
-	}
-	target, err := e.policyTarget(ctx, target)
-	if err != nil {
-		return err
-	}
-	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error {
-		p, err := tx.Policy(name)
-		if err != nil {
-			return err
-		}
-		if p == nil {
-			return notFound("Policy", name)
-		}
-		tx.AttachPolicy(name, target)
-		return nil
-	})
-	return storeError(err)
-}
-
-// policyTarget checks that what a policy is attached to exists, and gives its ARN.
-func (e *Engine) policyTarget(ctx context.Context, target string) (string, error) {
-	if target == "" {
-		return "", jobsvc.Errorf(jobsvc.CodeInvalidRequest, "target is required.")
-	}
-	kind, name, ok := e.opts.Account.Parse(target)
-	if !ok {
-		return "", notFound("Target", target)
-	}
-	switch kind {
-	case jobsvc.ARNCert:
-		c, err := e.DescribeCertificate(ctx, name)
-		if err != nil {
-			return "", err
-		}
-		return e.opts.Account.ARN(kind, c.ID), nil
-	case jobsvc.ARNThingGroup:
-		_, err := e.thingGroup(ctx, name)
-		return target, err
-	}
-	return "", jobsvc.Errorf(jobsvc.CodeInvalidRequest, "A policy is attached to a certificate or a thing group, not to %s.", target)
-}
-
-// ListAttachedPolicies lists the policies attached to a target by name. Errors:
-// CodeInvalidRequest, CodeNotFound.
-//
-// AWS: ListAttachedPolicies.
-func (e *Engine) ListAttachedPolicies(ctx context.Context, target string, p jobsvc.Page) (*jobsvc.ListPoliciesResult, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	target, err := e.policyTarget(ctx, target)
-	if err != nil {
-		return nil, err
-	}
-	filters := []any{"attached", target}
-	var after string
-	if err := e.decodeToken(p.Token, filters, &after); err != nil {
-		return nil, err
-	}
-	names, next, err := e.store.PoliciesOf(ctx, target, after, p.Size())
-	if err != nil {
-		return nil, storeError(err)
-	}
-	res := &jobsvc.ListPoliciesResult{}
-	for _, n := range names {
-		pol, err := e.store.Policy(ctx, n)
-		if err != nil {
-			return nil, storeError(err)
-		}
-		if pol != nil {
-			res.Policies = append(res.Policies, *pol)
-		}
-	}
-	if next != "" {
-		res.NextMarker = e.encodeToken(filters, next)
-	}
-	return res, nil
 }

@@ -213,13 +213,13 @@ func TestPrincipals(t *testing.T) {
 	if kc.Status != jobsvc.CertificateInactive {
 		t.Errorf("status %s", kc.Status)
 	}
-	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "nobody", arn))
-	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "a", account.ARN(jobsvc.ARNCert, strings.Repeat("0", 64))))
-	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, "a", thingARN("a")))
-	w.code(jobsvc.CodeInvalidRequest, w.AttachThingPrincipal(w.ctx, "a", ""))
-	w.must(w.AttachThingPrincipal(w.ctx, "a", arn))
-	w.must(w.AttachThingPrincipal(w.ctx, "a", arn))
-	w.must(w.AttachThingPrincipal(w.ctx, "b", arn))
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "nobody", Principal: arn}))
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: account.ARN(jobsvc.ARNCert, strings.Repeat("0", 64))}))
+	w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: thingARN("a")}))
+	w.code(jobsvc.CodeInvalidRequest, w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: ""}))
+	w.must(w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: arn}))
+	w.must(w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: arn}))
+	w.must(w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "b", Principal: arn}))
 	w.code(jobsvc.CodeInvalidRequest, w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "a"}))
 	w.must(w.UpdateCertificate(w.ctx, strings.ToUpper(kc.ID), jobsvc.CertificateActive))
 	b, err := w.Binding(w.ctx, kc.ID)
@@ -229,21 +229,22 @@ func TestPrincipals(t *testing.T) {
 	}
 	w.must(w.DetachThingPrincipal(w.ctx, "b", arn))
 	w.code(jobsvc.CodeNotFound, w.DetachThingPrincipal(w.ctx, "b", arn))
-	r, err := w.ListPrincipalThings(w.ctx, arn, jobsvc.Page{})
+	r, err := w.ListPrincipalThings(w.ctx, arn, "", jobsvc.Page{})
 	w.must(err)
-	if !slices.Equal(r.Names, []string{"a"}) {
-		t.Errorf("things: %v", r.Names)
+	if len(r.Attachments) != 1 || r.Attachments[0].Name != "a" {
+		t.Errorf("things: %v", r.Attachments)
 	}
-	_, err = w.CreatePolicy(w.ctx, "p", `{"Version":"2012-10-17"}`)
+	const document = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}`
+	_, err = w.CreatePolicy(w.ctx, "p", document, nil)
 	w.must(err)
-	_, err = w.CreatePolicy(w.ctx, "p", `{}`)
+	_, err = w.CreatePolicy(w.ctx, "p", document, nil)
 	w.code(jobsvc.CodeAlreadyExists, err)
-	_, err = w.CreatePolicy(w.ctx, "q", `{`)
+	_, err = w.CreatePolicy(w.ctx, "q", `{`, nil)
 	w.code(jobsvc.CodeMalformedPolicy, err)
 	w.must(w.AttachPolicy(w.ctx, "p", arn))
 	w.code(jobsvc.CodeNotFound, w.AttachPolicy(w.ctx, "none", arn))
 	w.code(jobsvc.CodeInvalidRequest, w.AttachPolicy(w.ctx, "p", thingARN("a")))
-	if pr, err := w.ListAttachedPolicies(w.ctx, arn, jobsvc.Page{}); err != nil || len(pr.Policies) != 1 || pr.Policies[0].Name != "p" {
+	if pr, err := w.ListAttachedPolicies(w.ctx, arn, false, jobsvc.Page{}); err != nil || len(pr.Policies) != 1 || pr.Policies[0].Name != "p" {
 		t.Errorf("attached: %+v, %v", pr, err)
 	}
 	w.must(w.UpdateCertificate(w.ctx, kc.ID, jobsvc.CertificateRevoked))
@@ -251,7 +252,7 @@ func TestPrincipals(t *testing.T) {
 	w.code(jobsvc.CodeInvalidRequest, w.UpdateCertificate(w.ctx, kc.ID, "PENDING_TRANSFER"))
 	_, err = w.Binding(w.ctx, strings.Repeat("0", 64))
 	w.code(jobsvc.CodeNotFound, err)
-	if l, err := w.ListCertificates(w.ctx, jobsvc.Page{MaxResults: 1}); err != nil || len(l.Certificates) != 1 || l.NextMarker != "" {
+	if l, err := w.ListCertificates(w.ctx, jobsvc.ListByTimeRequest{Page: jobsvc.Page{MaxResults: 1}}); err != nil || len(l.Certificates) != 1 || l.NextMarker != "" {
 		t.Errorf("certificates: %+v, %v", l, err)
 	}
 }

@@ -17,7 +17,7 @@ func (e *Engine) resource(arn string) (store.Resource, error) {
 	}
 	r := store.Resource{Kind: kind, Name: name}
 	switch kind {
-	case jobsvc.ARNJob, jobsvc.ARNJobTemplate, jobsvc.ARNThingGroup, jobsvc.ARNThingType, jobsvc.ARNPolicy:
+	case jobsvc.ARNJob, jobsvc.ARNJobTemplate, jobsvc.ARNThingGroup, jobsvc.ARNThingType, jobsvc.ARNPolicy, jobsvc.ARNCACert:
 		return r, nil
 	case jobsvc.ARNThing, jobsvc.ARNCert:
 		return r, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "A resource of the type %s cannot have tags.", kind)
@@ -40,6 +40,9 @@ func taggable(tx *store.Tx, r store.Resource) (bool, error) {
 	case jobsvc.ARNThingType:
 		y, err := tx.ThingType(r.Name)
 		return y != nil, err
+	case jobsvc.ARNCACert:
+		c, err := tx.CACertificate(r.Name)
+		return c != nil, err
 	case jobsvc.ARNPolicy:
 		p, err := tx.Policy(r.Name)
 		return p != nil, err

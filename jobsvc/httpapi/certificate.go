@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 
+	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
 
@@ -39,11 +40,11 @@ func (a *api) describeCertificate(ctx context.Context, in *wire.ControlInput) ([
 }
 
 func (a *api) listCertificates(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	page, err := wire.DecodeListCertificates(in)
+	req, err := wire.DecodeListByTime(in)
 	if err != nil {
 		return nil, err
 	}
-	certs, err := a.Engine.ListCertificates(ctx, page)
+	certs, err := a.Engine.ListCertificates(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -58,48 +59,38 @@ func (a *api) updateCertificate(ctx context.Context, in *wire.ControlInput) ([]b
 	return nil, a.Engine.UpdateCertificate(ctx, id, status)
 }
 
-func (a *api) attachThingPrincipal(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	thing, principal, err := wire.DecodeThingPrincipal(in)
+func (a *api) deleteCertificate(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	id, force, err := wire.DecodeDeleteCertificate(in)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Engine.AttachThingPrincipal(ctx, thing, principal); err != nil {
-		return nil, err
-	}
-	return wire.EncodeEmpty(), nil
+	return nil, a.Engine.DeleteCertificate(ctx, id, force)
 }
 
-func (a *api) detachThingPrincipal(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	thing, principal, err := wire.DecodeThingPrincipal(in)
+func (a *api) registerCertificate(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeRegisterCertificate(in)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Engine.DetachThingPrincipal(ctx, thing, principal); err != nil {
+	cert, err := a.Engine.RegisterCertificate(ctx, req)
+	if err != nil {
 		return nil, err
 	}
-	return wire.EncodeEmpty(), nil
+	return wire.EncodeRegisterCertificate(a.Account, jobsvc.ARNCert, cert.ID), nil
 }
 
-func (a *api) listThingPrincipals(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	thing, page, err := wire.DecodeListThingPrincipals(in)
+func (a *api) registerCertificateWithoutCA(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
+	req, err := wire.DecodeRegisterCertificate(in)
 	if err != nil {
 		return nil, err
 	}
-	principals, err := a.Engine.ListThingPrincipals(ctx, thing, page)
+	cert, err := a.Engine.RegisterCertificateWithoutCA(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return wire.EncodePrincipals(principals), nil
+	return wire.EncodeRegisterCertificate(a.Account, jobsvc.ARNCert, cert.ID), nil
 }
 
-func (a *api) listPrincipalThings(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	principal, page, err := wire.DecodeListPrincipalThings(in)
-	if err != nil {
-		return nil, err
-	}
-	things, err := a.Engine.ListPrincipalThings(ctx, principal, page)
-	if err != nil {
-		return nil, err
-	}
-	return wire.EncodeThingNames(things), nil
+func (a *api) certificateTransfer(context.Context, *wire.ControlInput) ([]byte, error) {
+	return nil, wire.RefuseCertificateTransfer()
 }

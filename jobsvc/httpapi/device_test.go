@@ -129,7 +129,7 @@ func TestDevicePlaneCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.AttachThingPrincipal(t.Context(), "t", account.ARN("cert", created.ID)); err != nil {
+	if err := e.AttachThingPrincipal(t.Context(), &jobsvc.AttachThingPrincipalRequest{ThingName: "t", Principal: account.ARN("cert", created.ID)}); err != nil {
 		t.Fatal(err)
 	}
 	use := func(certPEM, keyPEM string) *http.Client {

@@ -37,7 +37,8 @@ func main() {
 		case m[1] != "":
 			operation = m[1]
 		case m[2] != "":
-			path = m[2]
+			// The SDK calls it certificateId, AWS's model has the name for the place.
+			path = strings.Replace(m[2], "/cacertificate/{certificateId}", "/cacertificate/{caCertificateId}", 1)
 		default:
 			lines = append(lines, fmt.Sprintf("\t{%q, %q, %q},\n", m[3], path, operation))
 		}

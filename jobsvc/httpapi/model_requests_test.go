@@ -146,6 +146,11 @@ func (w *world) certificate(query modelRequest) (id, arn string) {
 	return a["certificateId"].(string), a["certificateArn"].(string)
 }
 
+// ca registers a CA and gives its ID.
+func (w *world) ca() string {
+	return w.do("RegisterCACertificate", modelRequest{"caCertificate": newTestCA(w.t, "a CA").pem, "certificateMode": "SNI_ONLY"})["certificateId"].(string)
+}
+
 func (w *world) principal() string { _, arn := w.certificate(nil); return arn }
 
 func with(members modelRequest) func(*world) modelRequest {
@@ -248,6 +253,29 @@ var minimal = map[string]func(*world) modelRequest{
 		id, _ := w.certificate(nil)
 		return modelRequest{"certificateId": id, "newStatus": "ACTIVE"}
 	},
+	"RegisterCertificate": func(w *world) modelRequest {
+		ca := newTestCA(w.t, "a CA")
+		w.do("RegisterCACertificate", modelRequest{"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "setAsActive": true})
+		return modelRequest{"certificatePem": ca.issue(w.t, "a device")}
+	},
+	"RegisterCertificateWithoutCA": func(w *world) modelRequest {
+		return modelRequest{"certificatePem": newTestCA(w.t, "anybody").issue(w.t, "a device")}
+	},
+	"RegisterCACertificate": func(w *world) modelRequest {
+		ca := newTestCA(w.t, "a CA")
+		code := w.do("GetRegistrationCode", nil)["registrationCode"].(string)
+		return modelRequest{"caCertificate": ca.pem, "verificationCertificate": ca.issue(w.t, code)}
+	},
+	"DescribeCACertificate": func(w *world) modelRequest { return modelRequest{"certificateId": w.ca()} },
+	"UpdateCACertificate":   func(w *world) modelRequest { return modelRequest{"certificateId": w.ca(), "newStatus": "ACTIVE"} },
+	"DeleteCACertificate":   func(w *world) modelRequest { return modelRequest{"certificateId": w.ca()} },
+	"ListCACertificates":    with(nil),
+	"ListCertificatesByCA":  func(w *world) modelRequest { return modelRequest{"caCertificateId": w.ca()} },
+	"GetRegistrationCode":   with(nil),
+	"DeleteRegistrationCode": func(w *world) modelRequest {
+		w.do("GetRegistrationCode", nil)
+		return nil
+	},
 	"AttachThingPrincipal": func(w *world) modelRequest {
 		return modelRequest{"thingName": w.thing(), "principal": w.principal()}
 	},
@@ -295,6 +323,7 @@ var minimal = map[string]func(*world) modelRequest{
 var notSupported = []string{
 	"AddThingToBillingGroup", "CreateBillingGroup", "DeleteBillingGroup", "DescribeBillingGroup",
 	"ListBillingGroups", "ListThingsInBillingGroup", "RemoveThingFromBillingGroup", "UpdateBillingGroup",
+	"AcceptCertificateTransfer", "CancelCertificateTransfer", "ListOutgoingCertificates", "RejectCertificateTransfer", "TransferCertificate",
 }
 
 // tolerated are violations that the service, or the specification, takes on purpose.

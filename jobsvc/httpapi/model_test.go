@@ -252,6 +252,9 @@ func (m *serviceModel) valid(shape string, depth int) any {
 		case shape == "RoleArn", strings.HasSuffix(strings.ToLower(shape), "arn"):
 			return "arn:aws:iam::111122223333:role/r"
 		case s.Min != nil && *s.Min > 1:
+			if s.Pattern == "[0-9]+" {
+				return strings.Repeat("1", int(*s.Min))
+			}
 			return strings.Repeat("a", int(*s.Min))
 		case s.Pattern == "[0-9]+":
 			return "1"

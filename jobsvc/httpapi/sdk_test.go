@@ -266,8 +266,6 @@ func TestSDKCertificatesAndPolicies(t *testing.T) {
 	ok[*iot.AttachThingPrincipalOutput](t, "AttachThingPrincipal, again")(c.AttachThingPrincipal(ctx, &iot.AttachThingPrincipalInput{ThingName: aws.String("p1"), Principal: one.CertificateArn}))
 	_, err = c.AttachThingPrincipal(ctx, &iot.AttachThingPrincipalInput{ThingName: aws.String("nobody"), Principal: one.CertificateArn})
 	as[*types.ResourceNotFoundException](t, "AttachThingPrincipal", err)
-	_, err = c.AttachThingPrincipal(ctx, &iot.AttachThingPrincipalInput{ThingName: aws.String("p1"), Principal: one.CertificateArn, ThingPrincipalType: types.ThingPrincipalTypeExclusiveThing})
-	as[*types.InvalidRequestException](t, "AttachThingPrincipal, exclusive", err)
 	principals := ok[*iot.ListThingPrincipalsOutput](t, "ListThingPrincipals")(c.ListThingPrincipals(ctx, &iot.ListThingPrincipalsInput{ThingName: aws.String("p1")}))
 	things := ok[*iot.ListPrincipalThingsOutput](t, "ListPrincipalThings")(c.ListPrincipalThings(ctx, &iot.ListPrincipalThingsInput{Principal: one.CertificateArn}))
 	if !slices.Equal(principals.Principals, []string{aws.ToString(one.CertificateArn)}) || !slices.Equal(things.Things, []string{"p1"}) {

@@ -11,9 +11,6 @@ import (
 // CertScope is the scope of a certificate.
 func CertScope(id string) kv.Scope { return certScope(id) }
 
-// PolicyScope is the scope of a policy.
-func PolicyScope(name string) kv.Scope { return policyScope(name) }
-
 // Certificate reads the certificate of the transaction's scope.
 func (t *Tx) Certificate(id string) (*jobsvc.Certificate, error) {
 	b, err := t.get(newKey(tagCert, id))
@@ -35,7 +32,19 @@ func (t *Tx) PeekCertificate(id string) (*jobsvc.Certificate, error) {
 // PutCertificate writes a certificate.
 func (t *Tx) PutCertificate(c *jobsvc.Certificate) {
 	t.tx.Put(newKey(tagCert, c.ID), encodeJSON(c))
-	t.tx.Put(newKey(tagCertByTime).newest(c.CreatedAt).name(c.ID), []byte{})
+	t.putByTime(kindCert, c.CreatedAt, c.ID)
+	if c.CAID != "" {
+		t.tx.Put(newKey(tagCertOfCA, c.CAID, c.ID), []byte{})
+	}
+}
+
+// DeleteCertificate takes a certificate away.
+func (t *Tx) DeleteCertificate(c *jobsvc.Certificate) {
+	t.tx.Delete(newKey(tagCert, c.ID))
+	t.deleteByTime(kindCert, c.CreatedAt, c.ID)
+	if c.CAID != "" {
+		t.tx.Delete(newKey(tagCertOfCA, c.CAID, c.ID))
+	}
 }
 
 // Certificate reads a certificate.
@@ -47,46 +56,25 @@ func (s *Store) Certificate(ctx context.Context, id string) (*jobsvc.Certificate
 	return decodeJSON[jobsvc.Certificate](b)
 }
 
-// CertCursor is a place in the list of certificates, after that one.
-type CertCursor struct {
-	CreatedAt time.Time
-	ID        string
+// ListCertificates lists certificates by time of creation. next is where the list goes
+// on; nil at the end.
+func (s *Store) ListCertificates(ctx context.Context, ascending bool, from TimeCursor, limit int) ([]jobsvc.Certificate, *TimeCursor, error) {
+	ids, next, err := s.byTime(ctx, kindCert, ascending, from, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := records[jobsvc.Certificate](ctx, s, tagCert, ids)
+	return certs, next, err
 }
 
-// ListCertificates lists certificates, newest first. more tells whether there are
-// others after the last.
-func (s *Store) ListCertificates(ctx context.Context, from CertCursor, limit int) (certs []jobsvc.Certificate, more bool, err error) {
-	prefix := newKey(tagCertByTime)
-	var last key
-	if from != (CertCursor{}) {
-		last = newKey(tagCertByTime).newest(from.CreatedAt).name(from.ID)
-	}
-	r := after(prefix, last, limit+1)
-	r.KeysOnly = true
-	var keys [][]byte
-	ended, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
-		c := parse(it.Key)
-		c.uint()
-		keys = append(keys, newKey(tagCert, c.name()))
-		return true, nil
-	})
-	if err != nil || len(keys) == 0 {
-		return nil, false, err
-	}
-	items, err := s.db.Get(ctx, keys...)
+// CertificatesOfCA lists the certificates that a CA signed, by ID.
+func (s *Store) CertificatesOfCA(ctx context.Context, ca, afterID string, limit int) ([]jobsvc.Certificate, string, error) {
+	ids, next, err := listKeys(ctx, s, newKey(tagCertOfCA, ca), afterID, limit)
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
-	for _, it := range items {
-		c, err := decodeJSON[jobsvc.Certificate](it.Value)
-		if err != nil {
-			return nil, false, err
-		}
-		if c != nil {
-			certs = append(certs, *c)
-		}
-	}
-	return certs, !ended, nil
+	certs, err := records[jobsvc.Certificate](ctx, s, tagCert, ids)
+	return certs, next, err
 }
 
 // Attachment is that of a certificate to a thing, stored in both directions. ThingID
@@ -94,6 +82,7 @@ func (s *Store) ListCertificates(ctx context.Context, from CertCursor, limit int
 type Attachment struct {
 	ThingID    string
 	AttachedAt time.Time
+	Exclusive  bool `json:",omitempty"`
 }
 
 // PutAttachment writes both directions.
@@ -114,65 +103,26 @@ func (t *Tx) Attachments(thing string) (map[string]Attachment, error) {
 	return scanNames(t, newKey(tagPrincipal, thing), decodeJSON[Attachment])
 }
 
-// CertificatesOf lists the certificates attached to a thing.
-func (s *Store) CertificatesOf(ctx context.Context, thing, afterID string, limit int) (ids []string, next string, err error) {
-	return listKeys(ctx, s, newKey(tagPrincipal, thing), afterID, limit)
+// CertificatesOf lists the certificates attached to a thing, with the attachment.
+func (s *Store) CertificatesOf(ctx context.Context, thing, afterID string, limit int) (ids []string, attachments []Attachment, more bool, err error) {
+	return s.attachments(ctx, newKey(tagPrincipal, thing), afterID, limit)
 }
 
 // ThingsOf lists the things a certificate is attached to, with the attachment.
 func (s *Store) ThingsOf(ctx context.Context, cert, afterThing string, limit int) (things []string, attachments []Attachment, more bool, err error) {
-	prefix := newKey(tagCertThing, cert)
-	ended, err := s.page(ctx, after(prefix, nameAfter(prefix, afterThing), limit+1), limit, func(it kv.Item) (bool, error) {
+	return s.attachments(ctx, newKey(tagCertThing, cert), afterThing, limit)
+}
+
+func (s *Store) attachments(ctx context.Context, prefix key, afterName string, limit int) (names []string, attachments []Attachment, more bool, err error) {
+	ended, err := s.page(ctx, after(prefix, nameAfter(prefix, afterName), limit+1), limit, func(it kv.Item) (bool, error) {
 		a, err := decodeJSON[Attachment](it.Value)
 		if err != nil {
 			return false, err
 		}
 		c := cursor{it.Key[len(prefix):], true}
-		things = append(things, c.name())
+		names = append(names, c.name())
 		attachments = append(attachments, *a)
 		return true, nil
 	})
-	return things, attachments, !ended, err
-}
-
-// Policy reads the policy of the transaction's scope.
-func (t *Tx) Policy(name string) (*jobsvc.Policy, error) {
-	b, err := t.get(newKey(tagPolicy, name))
-	if err != nil {
-		return nil, err
-	}
-	return decodeJSON[jobsvc.Policy](b)
-}
-
-// PutPolicy writes a policy.
-func (t *Tx) PutPolicy(p *jobsvc.Policy) { t.tx.Put(newKey(tagPolicy, p.Name), encodeJSON(p)) }
-
-// AttachPolicy attaches the transaction's policy to a target: the ARN of a
-// certificate or a thing group.
-func (t *Tx) AttachPolicy(name, target string) {
-	t.tx.Put(newKey(tagAttached, target, name), []byte{})
-}
-
-// DetachPolicy detaches the transaction's policy from a target.
-func (t *Tx) DetachPolicy(name, target string) { t.tx.Delete(newKey(tagAttached, target, name)) }
-
-// Policy reads a policy.
-func (s *Store) Policy(ctx context.Context, name string) (*jobsvc.Policy, error) {
-	b, err := s.get(ctx, newKey(tagPolicy, name))
-	if err != nil {
-		return nil, err
-	}
-	return decodeJSON[jobsvc.Policy](b)
-}
-
-// ListPolicies lists policies by name.
-func (s *Store) ListPolicies(ctx context.Context, afterName string, limit int) (policies []jobsvc.Policy, next string, err error) {
-	prefix := newKey(tagPolicy)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit, decodeJSON[jobsvc.Policy],
-		func(*jobsvc.Policy) bool { return true }, func(p *jobsvc.Policy) string { return p.Name })
-}
-
-// PoliciesOf lists the names of the policies attached to a target.
-func (s *Store) PoliciesOf(ctx context.Context, target, afterName string, limit int) (names []string, next string, err error) {
-	return listKeys(ctx, s, newKey(tagAttached, target), afterName, limit)
+	return names, attachments, !ended, err
 }

@@ -44,12 +44,12 @@ func TestJSONRecords(t *testing.T) {
 			`{"Name":"north","ID":"id","Parent":"all","Description":"d","Attributes":{"k":"v"},"Version":3,"CreatedAt":"1972-04-20T13:17:39.790382856Z"}`,
 		},
 		{
-			&jobsvc.Certificate{ID: "c0", PEM: "pem", Status: jobsvc.CertificateActive, GenerationID: "gen", NotBefore: at, NotAfter: at, CreatedAt: at, UpdatedAt: at, Version: 2},
-			`{"ID":"c0","PEM":"pem","Status":"ACTIVE","GenerationID":"gen","NotBefore":"1972-04-20T13:17:39.790382856Z","NotAfter":"1972-04-20T13:17:39.790382856Z","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z","Version":2}`,
+			&jobsvc.Certificate{ID: "c0", PEM: "pem", Status: jobsvc.CertificateActive, Mode: jobsvc.ModeSNIOnly, CAID: "ca", GenerationID: "gen", NotBefore: at, NotAfter: at, CreatedAt: at, UpdatedAt: at, Version: 2},
+			`{"ID":"c0","PEM":"pem","Status":"ACTIVE","Mode":"SNI_ONLY","CAID":"ca","GenerationID":"gen","NotBefore":"1972-04-20T13:17:39.790382856Z","NotAfter":"1972-04-20T13:17:39.790382856Z","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z","Version":2}`,
 		},
 		{
-			&jobsvc.Policy{Name: "p", Document: "{}", VersionID: "1", GenerationID: "gen", CreatedAt: at, UpdatedAt: at},
-			`{"Name":"p","Document":"{}","VersionID":"1","GenerationID":"gen","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z"}`,
+			&jobsvc.Policy{Name: "p", DefaultVersion: 1, LastVersion: 3, GenerationID: "gen", CreatedAt: at, UpdatedAt: at},
+			`{"Name":"p","DefaultVersion":1,"LastVersion":3,"GenerationID":"gen","CreatedAt":"1972-04-20T13:17:39.790382856Z","UpdatedAt":"1972-04-20T13:17:39.790382856Z"}`,
 		},
 		{
 			&jobsvc.AccessKey{ID: "AKIA", Secret: "s", Role: jobsvc.RoleAdmin, Name: "ann", CreatedAt: at},
@@ -63,7 +63,7 @@ func TestJSONRecords(t *testing.T) {
 			`{"Sources":[{"ARN":"arn:t","Thing":"pump"},{"ARN":"arn:g","Groups":["north"],"AsOf":"1972-04-20T13:17:39.790382856Z"}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
 		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
-		{&Attachment{ThingID: "t", AttachedAt: at}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z"}`},
+		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},
 	} {
 		full(t, reflect.ValueOf(tc.v).Elem())
 		got := encodeJSON(tc.v)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
@@ -46,13 +45,6 @@ func (s *Store) JobTemplate(ctx context.Context, id string) (*jobsvc.JobTemplate
 		return nil, err
 	}
 	return &jobsvc.JobTemplateDescription{JobTemplate: *m, Document: items[1].Value}, nil
-}
-
-// TimeCursor is a place in a list by time of creation: after that name. The zero one is
-// the beginning.
-type TimeCursor struct {
-	CreatedAt time.Time
-	Name      string
 }
 
 // ListJobTemplates lists templates, newest first. more tells whether there are others

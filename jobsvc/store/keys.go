@@ -12,7 +12,7 @@ import (
 
 // Version is the layout's version, kept under tagMeta. A store of another version
 // is not opened.
-const Version = 1
+const Version = 2
 
 // The tags.
 const (
@@ -37,7 +37,12 @@ const (
 	tagGroupChild     = 'u' // parent, child → –                                    scope sys group/child
 	tagChildGone      = 'v' // parent, child, deletedAt → createdAt                 scope sys group/child
 	tagCert           = 'k' // certificate → Certificate                            scope sys cert/
-	tagCertByTime     = 'K' // createdAt descending, certificate → –                scope sys cert/
+	tagCertOfCA       = 'B' // CA, certificate → –                                    scope sys cert/
+	tagCA             = 'f' // CA → CACertificate                                          scope sys cacert/
+	tagNewest         = 'E' // kind, createdAt descending, name → –                    scope of the kind
+	tagOldest         = 'e' // kind, createdAt, name → –                               scope of the kind
+	tagPolicyVersion  = 'V' // policy, number → PolicyVersion                    scope sys policy/
+	tagPolicyTarget   = 'P' // policy, target → –                                scope sys policy/
 	tagPolicy         = 'p' // policy → Policy                                      scope sys policy/
 	tagAttached       = 'b' // target, policy → –                                   scope sys policy/
 	tagAccessKey      = 'o' // access key → AccessKey                               scope sys key/
@@ -235,9 +240,17 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		return groupScope(c.name()), c.ok
 	case tagCert:
 		return certScope(c.name()), c.ok
-	case tagCertByTime:
-		c.uint()
+	case tagCertOfCA:
+		c.name()
 		return certScope(c.name()), c.ok
+	case tagCA:
+		return caScope(c.name()), c.ok
+	case tagNewest, tagOldest:
+		kind := c.byte()
+		c.uint()
+		return byTimeScope(kind, c.name()), c.ok
+	case tagPolicyVersion, tagPolicyTarget:
+		return policyScope(c.name()), c.ok
 	case tagPolicy:
 		return policyScope(c.name()), c.ok
 	case tagAttached:
@@ -264,6 +277,7 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 func groupScope(name string) kv.Scope   { return kv.Sys("group/" + name) }
 func templateScope(id string) kv.Scope  { return kv.Sys("jobtemplate/" + id) }
 func typeScope(name string) kv.Scope    { return kv.Sys("thingtype/" + name) }
+func caScope(id string) kv.Scope        { return kv.Sys("cacert/" + id) }
 func certScope(id string) kv.Scope      { return kv.Sys("cert/" + id) }
 func policyScope(name string) kv.Scope  { return kv.Sys("policy/" + name) }
 func accessKeyScope(id string) kv.Scope { return kv.Sys("key/" + id) }

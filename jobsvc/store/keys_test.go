@@ -49,7 +49,13 @@ var goldenKeys = []struct {
 	{"root group", newKey(tagGroupChild, "", "north"), "u<00>north<00>", kv.Sys("group/north")},
 	{"child that is gone", newKey(tagChildGone, "north", "hall-1").time(at), "vnorth<00>hall-1<00><0102030405060708>", kv.Sys("group/hall-1")},
 	{"certificate", newKey(tagCert, "c0ffee"), "kc0ffee<00>", kv.Sys("cert/c0ffee")},
-	{"certificate by time", newKey(tagCertByTime).newest(at).name("c0ffee"), "K<fefdfcfbfaf9f8f7>c0ffee<00>", kv.Sys("cert/c0ffee")},
+	{"certificate of a CA", newKey(tagCertOfCA, "ca", "c0ffee"), "Bca<00>c0ffee<00>", kv.Sys("cert/c0ffee")},
+	{"CA", newKey(tagCA, "ca"), "fca<00>", kv.Sys("cacert/ca")},
+	{"certificate, newest", newKey(tagNewest).byte(kindCert).newest(at).name("c0ffee"), "Ec<fefdfcfbfaf9f8f7>c0ffee<00>", kv.Sys("cert/c0ffee")},
+	{"CA, oldest", newKey(tagOldest).byte(kindCA).time(at).name("ca"), "ea<0102030405060708>ca<00>", kv.Sys("cacert/ca")},
+	{"policy, newest", newKey(tagNewest).byte(kindPolicy).newest(at).name("p"), "Ep<fefdfcfbfaf9f8f7>p<00>", kv.Sys("policy/p")},
+	{"policy's version", newKey(tagPolicyVersion, "p").uint(258), "Vp<00><0000000000000102>", kv.Sys("policy/p")},
+	{"policy's target", newKey(tagPolicyTarget, "p", "arn:x"), "Pp<00>arn:x<00>", kv.Sys("policy/p")},
 	{"policy", newKey(tagPolicy, "p"), "pp<00>", kv.Sys("policy/p")},
 	{"attached policy", newKey(tagAttached, "arn:x", "p"), "barn:x<00>p<00>", kv.Sys("policy/p")},
 	{"access key", newKey(tagAccessKey, "AKIA"), "oAKIA<00>", kv.Sys("key/AKIA")},
@@ -71,7 +77,7 @@ var goldenKeys = []struct {
 // tags are all there are.
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
-	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertByTime,
+	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertOfCA, tagCA, tagNewest, tagOldest, tagPolicyVersion, tagPolicyTarget,
 	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagMeta,
 }
 

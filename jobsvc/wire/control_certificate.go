@@ -27,38 +27,65 @@ func DecodeCertificateID(in *ControlInput) string {
 	return strings.ToLower(in.Path["certificateId"])
 }
 
-// DecodeListCertificates reads GET /certificates: newest first. The other order is
-// refused rather than ignored.
-func DecodeListCertificates(in *ControlInput) (jobsvc.Page, error) {
+// DecodeListByTime reads the lists of certificates, CA certificates and policies: newest
+// first unless asked otherwise.
+func DecodeListByTime(in *ControlInput) (jobsvc.ListByTimeRequest, error) {
 	d := &controlDecoder{in: in}
-	if isTrue(d.queryBool("isAscendingOrder")) {
-		d.refuse("isAscendingOrder")
+	return jobsvc.ListByTimeRequest{Ascending: isTrue(d.queryBool("isAscendingOrder")), Page: d.page("pageSize", "marker")}, d.result()
+}
+
+// DecodeRegisterCertificate reads POST /certificate/register and register-no-ca. The
+// query parameter setAsActive is deprecated; a status beside it wins.
+func DecodeRegisterCertificate(in *ControlInput) (*jobsvc.RegisterCertificateRequest, error) {
+	d := &controlDecoder{in: in}
+	o := d.body()
+	r := &jobsvc.RegisterCertificateRequest{PEM: o.text("certificatePem"), CAPEM: o.text("caCertificatePem"), Status: status(o.text("status"))}
+	if isTrue(d.queryBool("setAsActive")) && r.Status == "" {
+		r.Status = jobsvc.CertificateActive
 	}
-	return d.page("pageSize", "marker"), d.result()
+	return r, d.result()
+}
+
+// status takes the deprecated REGISTER_INACTIVE for INACTIVE.
+func status(s string) jobsvc.CertificateStatus {
+	if s == "REGISTER_INACTIVE" {
+		return jobsvc.CertificateInactive
+	}
+	return jobsvc.CertificateStatus(s)
+}
+
+// DecodeDeleteCertificate reads DELETE /certificates/{certificateId}.
+func DecodeDeleteCertificate(in *ControlInput) (id string, force bool, err error) {
+	d := &controlDecoder{in: in}
+	return DecodeCertificateID(in), isTrue(d.queryBool("forceDelete")), d.result()
+}
+
+// RefuseCertificateTransfer refuses all requests about transfers between accounts.
+func RefuseCertificateTransfer() error {
+	return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The transfer of certificates is not supported: there is one account.")
 }
 
 // DecodeUpdateCertificate reads PUT /certificates/{certificateId}. The deprecated
 // status REGISTER_INACTIVE is stored as INACTIVE.
-func DecodeUpdateCertificate(in *ControlInput) (id string, status jobsvc.CertificateStatus, err error) {
+func DecodeUpdateCertificate(in *ControlInput) (id string, to jobsvc.CertificateStatus, err error) {
 	d := &controlDecoder{in: in}
-	status = jobsvc.CertificateStatus(d.required("newStatus", d.queryString("newStatus")))
-	if status == "REGISTER_INACTIVE" {
-		status = jobsvc.CertificateInactive
-	}
-	return DecodeCertificateID(in), status, d.result()
+	to = status(d.required("newStatus", d.queryString("newStatus")))
+	return DecodeCertificateID(in), to, d.result()
 }
 
-// DecodeThingPrincipal reads PUT and DELETE /things/{thingName}/principals. An
-// exclusive attachment is refused rather than made a plain one.
-func DecodeThingPrincipal(in *ControlInput) (thing, principal string, err error) {
+// DecodeAttachThingPrincipal reads PUT /things/{thingName}/principals.
+func DecodeAttachThingPrincipal(in *ControlInput) (*jobsvc.AttachThingPrincipalRequest, error) {
 	d := &controlDecoder{in: in}
-	switch t := d.queryText("thingPrincipalType"); t {
-	case "", "NON_EXCLUSIVE_THING":
-	case "EXCLUSIVE_THING":
-		d.refuse("thingPrincipalType EXCLUSIVE_THING")
-	default:
-		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "1 validation error detected: Value '%s' at 'thingPrincipalType' failed to satisfy constraint: Member must satisfy enum value set: [NON_EXCLUSIVE_THING, EXCLUSIVE_THING]", printable(t)))
-	}
+	return &jobsvc.AttachThingPrincipalRequest{
+		ThingName: d.path("thingName"),
+		Principal: d.principal(),
+		Exclusive: jobsvc.PrincipalType(d.queryText("thingPrincipalType")) == jobsvc.ExclusiveThing,
+	}, d.result()
+}
+
+// DecodeDetachThingPrincipal reads DELETE /things/{thingName}/principals.
+func DecodeDetachThingPrincipal(in *ControlInput) (thing, principal string, err error) {
+	d := &controlDecoder{in: in}
 	return d.path("thingName"), d.principal(), d.result()
 }
 
@@ -66,18 +93,16 @@ func (d *controlDecoder) principal() string {
 	return d.header("x-amzn-principal")
 }
 
-// DecodeListThingPrincipals reads GET /things/{thingName}/principals.
-func DecodeListThingPrincipals(in *ControlInput) (thing string, p jobsvc.Page, err error) {
+// DecodeListThingPrincipals reads GET /things/{thingName}/principals and principals-v2.
+func DecodeListThingPrincipals(in *ControlInput) (thing string, of jobsvc.PrincipalType, p jobsvc.Page, err error) {
 	d := &controlDecoder{in: in}
-	p = d.page("maxResults", "nextToken")
-	return d.path("thingName"), p, d.result()
+	return d.path("thingName"), jobsvc.PrincipalType(d.queryText("thingPrincipalType")), d.page("maxResults", "nextToken"), d.result()
 }
 
-// DecodeListPrincipalThings reads GET /principals/things.
-func DecodeListPrincipalThings(in *ControlInput) (principal string, p jobsvc.Page, err error) {
+// DecodeListPrincipalThings reads GET /principals/things and things-v2.
+func DecodeListPrincipalThings(in *ControlInput) (principal string, of jobsvc.PrincipalType, p jobsvc.Page, err error) {
 	d := &controlDecoder{in: in}
-	p = d.page("maxResults", "nextToken")
-	return d.principal(), p, d.result()
+	return d.principal(), jobsvc.PrincipalType(d.queryText("thingPrincipalType")), d.page("maxResults", "nextToken"), d.result()
 }
 
 type newCertificate struct {
@@ -115,13 +140,11 @@ type validity struct {
 	NotAfter  controlTime `json:"notAfter"`
 }
 
-// Every certificate of this build is issued by the installation's own CA.
-const certificateMode = "DEFAULT"
-
 type certificateDescription struct {
 	CertificateARN   string                   `json:"certificateArn"`
 	CertificateID    string                   `json:"certificateId"`
 	Status           jobsvc.CertificateStatus `json:"status"`
+	CACertificateID  string                   `json:"caCertificateId,omitempty"`
 	CertificatePEM   string                   `json:"certificatePem"`
 	OwnedBy          string                   `json:"ownedBy"`
 	CreationDate     controlTime              `json:"creationDate"`
@@ -130,7 +153,7 @@ type certificateDescription struct {
 	TransferData     struct{}                 `json:"transferData"`
 	GenerationID     string                   `json:"generationId"`
 	Validity         validity                 `json:"validity"`
-	CertificateMode  string                   `json:"certificateMode"`
+	CertificateMode  jobsvc.CertificateMode   `json:"certificateMode"`
 }
 
 // EncodeDescribeCertificate answers DescribeCertificate.
@@ -141,6 +164,7 @@ func EncodeDescribeCertificate(a jobsvc.Account, c *jobsvc.Certificate) []byte {
 		CertificateARN:   a.ARN(jobsvc.ARNCert, c.ID),
 		CertificateID:    c.ID,
 		Status:           c.Status,
+		CACertificateID:  c.CAID,
 		CertificatePEM:   c.PEM,
 		OwnedBy:          a.ID,
 		CreationDate:     controlTime(c.CreatedAt),
@@ -148,7 +172,7 @@ func EncodeDescribeCertificate(a jobsvc.Account, c *jobsvc.Certificate) []byte {
 		CustomerVersion:  c.Version,
 		GenerationID:     c.GenerationID,
 		Validity:         validity{controlTime(c.NotBefore), controlTime(c.NotAfter)},
-		CertificateMode:  certificateMode,
+		CertificateMode:  c.Mode,
 	}})
 }
 
@@ -156,7 +180,7 @@ type certificateElement struct {
 	CertificateARN  string                   `json:"certificateArn"`
 	CertificateID   string                   `json:"certificateId"`
 	Status          jobsvc.CertificateStatus `json:"status"`
-	CertificateMode string                   `json:"certificateMode"`
+	CertificateMode jobsvc.CertificateMode   `json:"certificateMode"`
 	CreationDate    controlTime              `json:"creationDate"`
 }
 
@@ -165,7 +189,7 @@ func EncodeListCertificates(a jobsvc.Account, r *jobsvc.ListCertificatesResult) 
 	list := make([]certificateElement, 0, len(r.Certificates))
 	for i := range r.Certificates {
 		c := &r.Certificates[i]
-		list = append(list, certificateElement{a.ARN(jobsvc.ARNCert, c.ID), c.ID, c.Status, certificateMode, controlTime(c.CreatedAt)})
+		list = append(list, certificateElement{a.ARN(jobsvc.ARNCert, c.ID), c.ID, c.Status, c.Mode, controlTime(c.CreatedAt)})
 	}
 	return encode(struct {
 		Certificates []certificateElement `json:"certificates"`
@@ -173,10 +197,67 @@ func EncodeListCertificates(a jobsvc.Account, r *jobsvc.ListCertificatesResult) 
 	}{list, r.NextMarker})
 }
 
+// EncodeRegisterCertificate answers RegisterCertificate, RegisterCertificateWithoutCA and
+// RegisterCACertificate.
+func EncodeRegisterCertificate(a jobsvc.Account, kind, id string) []byte {
+	return encode(struct {
+		CertificateARN string `json:"certificateArn"`
+		CertificateID  string `json:"certificateId"`
+	}{a.ARN(kind, id), id})
+}
+
 // EncodePrincipals answers ListThingPrincipals.
-func EncodePrincipals(r *jobsvc.NamesResult) []byte {
+func EncodePrincipals(r *jobsvc.PrincipalsResult) []byte {
 	return encode(struct {
 		Principals []string `json:"principals"`
 		NextToken  string   `json:"nextToken,omitempty"`
-	}{orEmpty(r.Names), r.NextToken})
+	}{attachmentNames(r), r.NextToken})
+}
+
+// EncodePrincipalThings answers ListPrincipalThings.
+func EncodePrincipalThings(r *jobsvc.PrincipalsResult) []byte {
+	return encode(struct {
+		Things    []string `json:"things"`
+		NextToken string   `json:"nextToken,omitempty"`
+	}{attachmentNames(r), r.NextToken})
+}
+
+func attachmentNames(r *jobsvc.PrincipalsResult) []string {
+	names := make([]string, len(r.Attachments))
+	for i, a := range r.Attachments {
+		names[i] = a.Name
+	}
+	return names
+}
+
+// EncodePrincipalsV2 answers ListThingPrincipalsV2.
+func EncodePrincipalsV2(r *jobsvc.PrincipalsResult) []byte {
+	type object struct {
+		Principal          string               `json:"principal"`
+		ThingPrincipalType jobsvc.PrincipalType `json:"thingPrincipalType"`
+	}
+	list := make([]object, len(r.Attachments))
+	for i, a := range r.Attachments {
+		list[i] = object{a.Name, a.Type}
+	}
+	return encode(struct {
+		ThingPrincipalObjects []object `json:"thingPrincipalObjects"`
+		NextToken             string   `json:"nextToken,omitempty"`
+	}{list, r.NextToken})
+}
+
+// EncodePrincipalThingsV2 answers ListPrincipalThingsV2.
+func EncodePrincipalThingsV2(r *jobsvc.PrincipalsResult) []byte {
+	type object struct {
+		ThingName          string               `json:"thingName"`
+		ThingPrincipalType jobsvc.PrincipalType `json:"thingPrincipalType"`
+	}
+	list := make([]object, len(r.Attachments))
+	for i, a := range r.Attachments {
+		list[i] = object{a.Name, a.Type}
+	}
+	return encode(struct {
+		PrincipalThingObjects []object `json:"principalThingObjects"`
+		NextToken             string   `json:"nextToken,omitempty"`
+	}{list, r.NextToken})
 }

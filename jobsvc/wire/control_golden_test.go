@@ -183,8 +183,8 @@ func TestControlGolden(t *testing.T) {
 }`)
 	golden(t, "ListThings", wire.EncodeListThings(a, &jobsvc.ListThingsResult{Things: []jobsvc.Thing{{Name: "t", Version: 2}}, NextToken: "n"}),
 		`{"things":[{"thingName":"t","thingArn":"arn:aws:iot:eu-west-1:111122223333:thing/t","attributes":{},"version":2}],"nextToken":"n"}`)
-	golden(t, "ListPrincipalThings", wire.EncodeThingNames(&jobsvc.NamesResult{}), `{"things":[]}`)
-	golden(t, "ListThingPrincipals", wire.EncodePrincipals(&jobsvc.NamesResult{Names: []string{"p"}, NextToken: "n"}), `{"principals":["p"],"nextToken":"n"}`)
+	golden(t, "ListPrincipalThings", wire.EncodePrincipalThings(&jobsvc.PrincipalsResult{}), `{"things":[]}`)
+	golden(t, "ListThingPrincipals", wire.EncodePrincipals(&jobsvc.PrincipalsResult{Attachments: []jobsvc.PrincipalAttachment{{Name: "p"}}, NextToken: "n"}), `{"principals":["p"],"nextToken":"n"}`)
 	golden(t, "DescribeThingGroup", wire.EncodeDescribeThingGroup(a, &jobsvc.ThingGroupDescription{
 		ThingGroup: jobsvc.ThingGroup{
 			Name: "pumps-eu", ID: "1f1ff3e4-0f61-4df1-9a5e-6bb1f4b1c9a7", Parent: "pumps", Description: "EU pumps",
@@ -215,7 +215,7 @@ func TestControlGolden(t *testing.T) {
 
 	cert := jobsvc.Certificate{
 		ID: "7c2a9d0e4f8b1c3d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5", PEM: "-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n",
-		Status: jobsvc.CertificateActive, GenerationID: "0b6f0d1a-93b0-4c8c-9d9b-9d1a2b5a7e10", NotBefore: at(1773136680000), NotAfter: at(2524607999000),
+		Status: jobsvc.CertificateActive, Mode: jobsvc.ModeDefault, GenerationID: "0b6f0d1a-93b0-4c8c-9d9b-9d1a2b5a7e10", NotBefore: at(1773136680000), NotAfter: at(2524607999000),
 		CreatedAt: at(1773136800125), UpdatedAt: at(1773136800125), Version: 1,
 	}
 	golden(t, "DescribeCertificate", wire.EncodeDescribeCertificate(a, &cert), `{
@@ -242,12 +242,15 @@ func TestControlGolden(t *testing.T) {
 	golden(t, "ListCertificates", wire.EncodeListCertificates(a, &jobsvc.ListCertificatesResult{Certificates: []jobsvc.Certificate{cert}, NextMarker: "m"}),
 		`{"certificates":[{"certificateArn":"arn:aws:iot:eu-west-1:111122223333:cert/c","certificateId":"c","status":"ACTIVE","certificateMode":"DEFAULT","creationDate":1773136800.125}],"nextMarker":"m"}`)
 
-	policy := jobsvc.Policy{Name: "p", Document: `{"a":1}`, VersionID: "1", GenerationID: "g", CreatedAt: at(1000), UpdatedAt: at(2000)}
+	policy := jobsvc.PolicyDescription{
+		Policy:  jobsvc.Policy{Name: "p", DefaultVersion: 1, LastVersion: 1, GenerationID: "g", CreatedAt: at(1000), UpdatedAt: at(2000)},
+		Version: jobsvc.PolicyVersion{Number: 1, Document: `{"a":1}`, CreatedAt: at(1000)},
+	}
 	golden(t, "CreatePolicy", wire.EncodeCreatePolicy(a, &policy),
 		`{"policyName":"p","policyArn":"arn:aws:iot:eu-west-1:111122223333:policy/p","policyDocument":"{\"a\":1}","policyVersionId":"1"}`)
 	golden(t, "GetPolicy", wire.EncodeGetPolicy(a, &policy),
 		`{"policyName":"p","policyArn":"arn:aws:iot:eu-west-1:111122223333:policy/p","policyDocument":"{\"a\":1}","defaultVersionId":"1","creationDate":1,"lastModifiedDate":2,"generationId":"g"}`)
-	golden(t, "ListPolicies", wire.EncodePolicies(a, &jobsvc.ListPoliciesResult{Policies: []jobsvc.Policy{policy}, NextMarker: "m"}),
+	golden(t, "ListPolicies", wire.EncodePolicies(a, &jobsvc.ListPoliciesResult{Policies: []jobsvc.Policy{policy.Policy}, NextMarker: "m"}),
 		`{"policies":[{"policyName":"p","policyArn":"arn:aws:iot:eu-west-1:111122223333:policy/p"}],"nextMarker":"m"}`)
 	golden(t, "DescribeEndpoint", wire.EncodeDescribeEndpoint("iot.example.net"), `{"endpointAddress":"iot.example.net"}`)
 }

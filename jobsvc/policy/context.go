@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Context is what is known of a request: where the values of variables and of the keys
+// of conditions come from. An empty field has no value.
+type Context struct {
+	ClientID string
+	SourceIP string
+	Now      time.Time
+
+	// Attached tells whether the certificate is attached to the thing that the client ID
+	// names. Only then the other three have values.
+	Attached       bool
+	ThingName      string
+	ThingTypeName  string
+	ThingAttribute map[string]string
+
+	// Certificate are the values of a certificate, see CertificateValues.
+	Certificate map[string][]string
+}
+
+// lookup gives the values of a variable or key by its name.
+func (c *Context) lookup(name string) []string {
+	one := func(v string) []string {
+		if v == "" {
+			return nil
+		}
+		return []string{v}
+	}
+	switch name {
+	case "iot:ClientId":
+		return one(c.ClientID)
+	case "aws:SourceIp":
+		return one(c.SourceIP)
+	case "aws:CurrentTime":
+		if c.Now.IsZero() {
+			return nil
+		}
+		return []string{c.Now.UTC().Format(time.RFC3339)}
+	case "aws:EpochTime":
+		if c.Now.IsZero() {
+			return nil
+		}
+		return []string{strconv.FormatInt(c.Now.Unix(), 10)}
+	case "iot:Connection.Thing.IsAttached":
+		return []string{strconv.FormatBool(c.Attached)}
+	}
+	if rest, ok := strings.CutPrefix(name, "iot:Connection.Thing."); ok {
+		return one(c.thing(rest))
+	}
+	return c.certificate(name)
+}
+
+func (c *Context) thing(name string) string {
+	if !c.Attached {
+		return ""
+	}
+	switch name {
+	case "ThingName":
+		return c.ThingName
+	case "ThingTypeName":
+		return c.ThingTypeName
+	}
+	if rest, ok := strings.CutPrefix(name, "Attributes["); ok {
+		if attribute, ok := strings.CutSuffix(rest, "]"); ok {
+			return c.ThingAttribute[attribute]
+		}
+	}
+	return ""
+}
+
+// certificate gives the first value, with the suffix .N that at the zero-based place N,
+// with .List all.
+func (c *Context) certificate(name string) []string {
+	if v := c.Certificate[name]; len(v) > 0 {
+		return v[:1]
+	}
+	base, suffix, ok := cutLast(name, '.')
+	if !ok {
+		return nil
+	}
+	all := c.Certificate[base]
+	if suffix == "List" {
+		return all
+	}
+	if n, err := strconv.Atoi(suffix); err == nil && 0 < n && n < len(all) {
+		return all[n : n+1]
+	}
+	return nil
+}
+
+func cutLast(s string, sep byte) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// single is the value that goes into a pattern. Values of a certificate with characters
+// that mean something to patterns or topics, or that are very long, do not.
+func (c *Context) single(name string) (string, bool) {
+	v := c.lookup(name)
+	if len(v) != 1 {
+		return "", false
+	}
+	if strings.HasPrefix(name, "iot:Certificate.") && (len(v[0]) > 1024 || strings.ContainsAny(v[0], "*$+?#")) {
+		return "", false
+	}
+	return v[0], true
+}
+
+// The attributes of names that have a variable.
+var attributeNames = map[string]string{
+	"2.5.4.3": "CommonName", "2.5.4.4": "Surname", "2.5.4.5": "SerialNumber", "2.5.4.6": "Country", "2.5.4.8": "State",
+	"2.5.4.10": "Organization", "2.5.4.11": "OrganizationalUnit", "2.5.4.12": "Title", "2.5.4.42": "GivenName",
+	"2.5.4.43": "Initials", "2.5.4.44": "GenerationQualifier", "2.5.4.46": "DistinguishedNameQualifier", "2.5.4.65": "Pseudonym",
+}
+
+// CertificateValues are the values of the variables of a certificate, by their names
+// without suffix.
+func CertificateValues(cert *x509.Certificate, id string) map[string][]string {
+	values := map[string][]string{
+		"iot:CertificateId":            {id},
+		"iot:Certificate.SerialNumber": {hex.EncodeToString(cert.SerialNumber.Bytes())},
+	}
+	names(values, "iot:Certificate.Subject.", &cert.Subject)
+	names(values, "iot:Certificate.Issuer.", &cert.Issuer)
+	alternatives(values, "iot:Certificate.Subject.AlternativeName.", cert)
+	values["iot:Certificate.AvailableKeys"] = slices.Sorted(maps.Keys(values))
+	return values
+}
+
+func names(values map[string][]string, prefix string, name *pkix.Name) {
+	for _, a := range name.Names {
+		if n, ok := attributeNames[a.Type.String()]; ok {
+			if s, ok := a.Value.(string); ok && s != "" {
+				values[prefix+n] = append(values[prefix+n], s)
+			}
+		}
+	}
+}
+
+func alternatives(values map[string][]string, prefix string, cert *x509.Certificate) {
+	add := func(kind string, list ...string) {
+		if len(list) > 0 {
+			values[prefix+kind] = append(values[prefix+kind], list...)
+		}
+	}
+	add("RFC822Name", cert.EmailAddresses...)
+	add("DNSName", cert.DNSNames...)
+	for _, u := range cert.URIs {
+		add("UniformResourceIdentifier", u.String())
+	}
+	for _, ip := range cert.IPAddresses {
+		add("IPAddress", ip.String())
+	}
+	for _, n := range directoryNames(cert) {
+		add("DirectoryName", n)
+	}
+}
+
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// directoryNames are the alternative names that package x509 leaves out.
+func directoryNames(cert *x509.Certificate) (list []string) {
+	for _, ext := range cert.Extensions {
+		if !ext.Id.Equal(subjectAltName) {
+			continue
+		}
+		var seq asn1.RawValue
+		if rest, err := asn1.Unmarshal(ext.Value, &seq); err != nil || len(rest) > 0 {
+			return nil
+		}
+		for rest := seq.Bytes; len(rest) > 0; {
+			var v asn1.RawValue
+			var err error
+			if rest, err = asn1.Unmarshal(rest, &v); err != nil {
+				return list
+			}
+			const directoryName = 4
+			if v.Class != asn1.ClassContextSpecific || v.Tag != directoryName {
+				continue
+			}
+			var rdn pkix.RDNSequence
+			if _, err := asn1.Unmarshal(v.Bytes, &rdn); err == nil {
+				list = append(list, rdn.String())
+			}
+		}
+	}
+	return list
+}
