@@ -55,8 +55,9 @@
 // the queue whole, and the number of keys written is what a request costs. The price is
 // that a change of status rewrites the queue, so its size is bounded (MaxPending).
 //
-// A snapshot is not copied: memberships carry when they began, so that a cursor and the
-// time the job was created tell who was a member. What is announced to devices follows
+// A snapshot is not copied: memberships carry when they began, and leave a record of when
+// they ended for as long as an unfinished rollout may ask, so that a cursor and the time
+// the job began tell who was a member. What is announced to devices follows
 // from a fingerprint of what was announced last (QueueNotice), kept with the queue: a
 // change hidden behind a canceled job is announced once, whoever touches the record
 // first.

@@ -225,7 +225,7 @@ func (e *Engine) DeleteCertificate(ctx context.Context, id string, force bool) e
 	if len(policies) > 0 && !force {
 		return jobsvc.Errorf(jobsvc.CodeDeleteConflict, "The policy %s is attached to certificate %s. Detach it first, or use forceDelete.", policies[0], c.ID)
 	}
-	if err := e.detachAll(ctx, arn); err != nil {
+	if err := e.detachAll(ctx, arn, nil); err != nil {
 		return err
 	}
 	_, err = e.store.Update(ctx, store.CertScope(c.ID), func(tx *store.Tx) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/registry"
@@ -48,20 +47,13 @@ func (e *Engine) UpdateThingGroupsForThing(ctx context.Context, r *jobsvc.Update
 	return e.changeGroups(ctx, r.ThingName, r.Add, r.Remove)
 }
 
-// changeGroups is the one transaction in which memberships change.
+// changeGroups is the one transaction in which a thing joins and leaves groups.
 func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []string) error {
 	if err := jobsvc.ValidateName("thingName", thing); err != nil {
 		return err
 	}
 	for _, name := range slices.Concat(add, remove) {
 		if _, err := e.thingGroup(ctx, name); err != nil {
-			return err
-		}
-	}
-	var oldest time.Time // who only joins forgets nothing
-	if len(remove) > 0 {
-		var err error
-		if oldest, err = e.oldestRollout(ctx); err != nil {
 			return err
 		}
 	}
@@ -85,13 +77,12 @@ func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []s
 		if err != nil {
 			return err
 		}
-		changed := false
+		change := MembershipChange{ThingName: thing, ThingID: t.ID, At: now}
 		for _, name := range remove {
 			if m, ok := is[name]; ok {
-				tx.EndMembership(thing, name, &m, now)
+				change.leave(tx, name, &m)
 				delete(is, name)
 				delete(all, name)
-				changed = true
 			}
 		}
 		for _, name := range add {
@@ -106,21 +97,18 @@ func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []s
 				return notFound("Thing group", name)
 			}
 			if m, ok := all[name]; ok { // in a group of that name that was deleted
-				tx.EndMembership(thing, name, &m, now)
+				change.leave(tx, name, &m)
 			}
 			is[name] = store.Membership{ThingID: t.ID, GroupID: g.ID, JoinedAt: now}
-			tx.PutMembership(thing, name, new(is[name]))
-			changed = true
-		}
-		if !changed {
-			return nil
+			change.join(tx, name, new(is[name]))
 		}
 		if len(add) > 0 {
 			if err := e.checkGroups(tx, thing, is); err != nil {
 				return err
 			}
 		}
-		return tx.ForgetLeft(thing, oldest)
+		change.record(tx)
+		return nil
 	})
 	return storeError(err)
 }
@@ -170,100 +158,6 @@ func rootOf(tx *store.Tx, name string) (string, error) {
 			return name, err
 		}
 		name = g.Parent
-	}
-}
-
-// oldestRollout is the time whose members the oldest unfinished rollout goes by: of
-// memberships that ended before, nothing need be remembered.
-func (e *Engine) oldestRollout(ctx context.Context) (time.Time, error) {
-	oldest, err := e.now(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	const many = 100
-	timers, err := e.store.Timers(ctx, time.Time{}, many)
-	if err != nil {
-		return time.Time{}, storeError(err)
-	}
-	looked := 0
-	for _, t := range timers {
-		if t.Kind == store.TimerTimeout || t.Due.After(oldest) {
-			break // those of jobs come first, by due time
-		}
-		if looked++; looked == many { // too many to look at: forget nothing now
-			return time.Time{}, nil
-		}
-		if t.Kind != store.TimerRollout {
-			continue
-		}
-		job, err := e.store.Job(ctx, t.JobID)
-		if err != nil {
-			return time.Time{}, storeError(err)
-		}
-		if job != nil && job.CreatedAt.Before(oldest) {
-			oldest = job.CreatedAt
-		}
-	}
-	return oldest, nil
-}
-
-// groupPause is how long the record of a deleted group waits for rollouts that may need
-// it, before it looks again.
-const groupPause = 10 * time.Second
-
-// stepGroup takes the memberships in a deleted group away, then what remembers the group
-// itself, when no rollout is left that began before. Begun again after a crash it finds
-// fewer memberships.
-func (e *Engine) stepGroup(ctx context.Context, t store.Timer) error {
-	now, err := e.now(ctx)
-	if err != nil {
-		return err
-	}
-	group := t.DeletedGroup()
-	if err := e.sweepMembers(ctx, group, now); err != nil {
-		return err
-	}
-	oldest, err := e.oldestRollout(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = e.store.Update(ctx, t.Scope, func(tx *store.Tx) error {
-		tx.ClearTimer(t)
-		if oldest.After(group.At) {
-			tx.ForgetGroup(group)
-			return nil
-		}
-		again := t
-		again.Due = now.Add(groupPause)
-		tx.SetTimer(again)
-		return nil
-	})
-	return err
-}
-
-// sweepMembers ends all memberships in a group that is gone.
-func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup, now time.Time) error {
-	for after := ""; ; {
-		members, err := e.store.GroupMembers(ctx, group.Name, after, sweepChunk)
-		if err != nil || len(members) == 0 {
-			return err
-		}
-		var ops []store.Op
-		for _, m := range members {
-			if m.GroupID == group.ID {
-				ops = append(ops, store.Op{Scope: kv.Thing(m.Thing), Fn: func(tx *store.Tx) error {
-					all, err := tx.Memberships(m.Thing)
-					if is, ok := all[group.Name]; err == nil && ok && is.GroupID == group.ID {
-						tx.EndMembership(m.Thing, group.Name, &is, now)
-					}
-					return err
-				}})
-			}
-		}
-		if err := e.updateMany(ctx, ops); err != nil {
-			return err
-		}
-		after = members[len(members)-1].Thing
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 func TestThings(t *testing.T) {
@@ -302,38 +301,6 @@ func TestSnapshotOutlivesMemberships(t *testing.T) {
 	groups, err := w.ListThingGroupsForThing(w.ctx, "orphan", jobsvc.Page{})
 	if err != nil || len(groups.Groups) != 0 {
 		t.Errorf("orphan is in %v, %v", groups, err)
-	}
-}
-
-// What is remembered of memberships that ended goes away when no rollout needs it.
-func TestLeftMembershipsAreForgotten(t *testing.T) {
-	w := newWorld(t)
-	w.thing("pump")
-	w.group("a", "", "pump")
-	w.group("b", "", "pump")
-	rows := func() (n int) {
-		for _, tag := range []byte{'n', 'N'} {
-			items, _, err := w.db.Scan(w.ctx, kv.Prefix([]byte{tag}, 100))
-			w.must(err)
-			n += len(items)
-		}
-		return n
-	}
-	w.job("fw", account.ARN("thinggroup", "a"))
-	w.must(w.RemoveThingFromThingGroup(w.ctx, "a", "pump"))
-	w.must(w.RemoveThingFromThingGroup(w.ctx, "b", "pump"))
-	if n := rows(); n != 4 {
-		t.Errorf("%d rows while the rollout has not begun, want 4", n)
-	}
-	w.runTimers()
-	w.must(w.AddThingToThingGroup(w.ctx, "a", "pump"))
-	w.must(w.RemoveThingFromThingGroup(w.ctx, "a", "pump"))
-	if n := rows(); n != 2 {
-		t.Errorf("%d rows after the rollout, want those of the last change alone", n)
-	}
-	w.must(w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "pump"}))
-	if n := rows(); n != 0 {
-		t.Errorf("%d rows of a thing that is gone", n)
 	}
 }
 

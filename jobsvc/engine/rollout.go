@@ -189,7 +189,7 @@ func (e *Engine) members(ctx context.Context, job *jobsvc.Job, r *store.Rollout)
 }
 
 // claimed gives the things of a chunk that was claimed before: those after r.Done, up to
-// and including the one named. Who has left the group since is not among them.
+// and including the one named.
 func (e *Engine) claimed(ctx context.Context, job *jobsvc.Job, r *store.Rollout) ([]member, error) {
 	var all []member
 	for from := *r; ; {

@@ -81,7 +81,7 @@ const (
 
 // Run does the engine's work in the background until ctx ends: first a look at every
 // active job, since a crash may have come between a change and what follows from it,
-// then at those that are asked for.
+// then at those that are asked for. It also forgets memberships that ended.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		err := e.unsettleActive(ctx)
@@ -93,10 +93,23 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	forget := time.NewTimer(forgetPause)
+	defer forget.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-forget.C:
+			more, err := e.Forget(ctx)
+			if err != nil && ctx.Err() == nil {
+				e.log.Error("forget memberships that ended", "err", err)
+			}
+			if more {
+				forget.Reset(forgetMore)
+			} else {
+				forget.Reset(forgetPause)
+			}
+			continue
 		case <-e.settle:
 		}
 		pause := settlePause

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -253,12 +254,11 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 		if err != nil {
 			return err
 		}
-		for g := range groups {
-			tx.DeleteMembership(t.Name, g)
+		change := MembershipChange{ThingName: t.Name, ThingID: t.ID, At: now}
+		for _, g := range slices.Sorted(maps.Keys(groups)) {
+			change.remove(tx, g, new(groups[g]))
 		}
-		if err := tx.ForgetLeft(t.Name, now.AddDate(100, 0, 0)); err != nil {
-			return err
-		}
+		change.record(tx)
 		tx.SetType(t.Name, t.TypeName, "")
 		q, err := tx.Queue(t.Name)
 		if err != nil {

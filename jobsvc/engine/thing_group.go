@@ -43,6 +43,9 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 			return nil, err
 		}
 	}
+	if err := e.detachPolicies(ctx, r.ThingGroupName); err != nil {
+		return nil, err
+	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return nil, err
@@ -58,6 +61,9 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 		case err != nil:
 			return err
 		case g == nil:
+			if err := stillThere(tx, r.ParentName); err != nil {
+				return err
+			}
 			tx.PutThingGroup(made)
 			tx.PutTags(store.Resource{Kind: jobsvc.ARNThingGroup, Name: made.Name}, r.Tags)
 			result = made
@@ -83,7 +89,7 @@ func (e *Engine) roomBelow(ctx context.Context, parent, name string) error {
 		return err
 	}
 	if ancestors == nil {
-		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Parent thing group %s does not exist.", parent)
+		return parentNotFound(parent)
 	}
 	if len(ancestors)+1 > e.limits.GroupDepth {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing groups may be nested %d levels deep at most.", e.limits.GroupDepth)
@@ -96,6 +102,22 @@ func (e *Engine) roomBelow(ctx context.Context, parent, name string) error {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s has %d direct children already.", parent, len(children))
 	}
 	return nil
+}
+
+// stillThere refuses a parent that was deleted while its child was being made.
+func stillThere(tx *store.Tx, parent string) error {
+	if parent == "" {
+		return nil
+	}
+	g, err := tx.PeekThingGroup(parent)
+	if err == nil && g == nil {
+		err = parentNotFound(parent)
+	}
+	return err
+}
+
+func parentNotFound(name string) error {
+	return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Parent thing group %s does not exist.", name)
 }
 
 // ancestors runs from the root down to the group itself; nil when it does not exist.
@@ -270,18 +292,41 @@ func (e *Engine) DeleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGrou
 		return storeError(err)
 	}
 	poke(e.wake)
-	return e.detachAll(ctx, e.opts.Account.ARN(jobsvc.ARNThingGroup, r.ThingGroupName))
+	return e.detachPolicies(ctx, r.ThingGroupName)
 }
 
-// detachAll detaches every policy from a target that is gone.
-func (e *Engine) detachAll(ctx context.Context, target string) error {
+// detachPolicies detaches every policy from a group, as long as there is none of that
+// name. It is done when a group is deleted, again in the background since a crash may have
+// come between, and before one is made: no group has policies that were meant for another.
+func (e *Engine) detachPolicies(ctx context.Context, group string) error {
+	return e.detachAll(ctx, e.opts.Account.ARN(jobsvc.ARNThingGroup, group), func(tx *store.Tx) (bool, error) {
+		// Whoever attaches a policy found the group first, and comes after this transaction
+		// or was seen here.
+		g, err := tx.PeekThingGroup(group)
+		return g == nil, err
+	})
+}
+
+// detachAll detaches every policy from a target that is gone, an ARN. gone, when not nil,
+// is asked in each transaction; the first that says no ends it.
+func (e *Engine) detachAll(ctx context.Context, target string, gone func(*store.Tx) (bool, error)) error {
 	for {
 		policies, _, err := e.store.PoliciesOf(ctx, target, "", jobsvc.MaxPageSize)
 		if err != nil || len(policies) == 0 {
 			return storeError(err)
 		}
 		for _, p := range policies {
-			if _, err := e.store.Update(ctx, store.PolicyScope(p), func(tx *store.Tx) error { tx.DetachPolicy(p, target); return nil }); err != nil {
+			detached := false
+			_, err := e.store.Update(ctx, store.PolicyScope(p), func(tx *store.Tx) (err error) {
+				if detached = true; gone != nil {
+					if detached, err = gone(tx); err != nil || !detached {
+						return err
+					}
+				}
+				tx.DetachPolicy(p, target)
+				return nil
+			})
+			if err != nil || !detached {
 				return storeError(err)
 			}
 		}

@@ -95,10 +95,14 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 			if err := take(is[i], list, err); err != nil {
 				return nil, false, err
 			}
+		}
+		for i := range groups {
 			if asOf.IsZero() {
-				continue
+				break
 			}
-			list, err = s.LeftMembers(ctx, g, after, limit, asOf)
+			// Only as far as this stretch goes: most of what ended may be of no interest, and
+			// is not to be read anew for every stretch.
+			list, err := s.LeftMembers(ctx, groups[i], after, horizon, limit, asOf)
 			if err := take(is[i], list, err); err != nil {
 				return nil, false, err
 			}

@@ -258,6 +258,11 @@ func (t *Tx) PutRollout(id string, r *Rollout) { t.tx.Put(newKey(tagRollout, id)
 // DeleteRollout drops it: the job rolls out no further.
 func (t *Tx) DeleteRollout(id string) { t.tx.Delete(newKey(tagRollout, id)) }
 
+// Rollouts lists the jobs that have a rollout: those that roll out. next is "" at the end.
+func (s *Store) Rollouts(ctx context.Context, afterJob string, limit int) (jobs []string, next string, err error) {
+	return listKeys(ctx, s, newKey(tagRollout), afterJob, limit)
+}
+
 // Rollout reads the rollout of a job; nil when there is none.
 func (s *Store) Rollout(ctx context.Context, id string) (*Rollout, error) {
 	b, err := s.get(ctx, newKey(tagRollout, id))

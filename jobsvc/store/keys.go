@@ -21,7 +21,7 @@ const (
 	tagEnded          = 'h' // thing, job, number → JobExecution, empty when deleted scope thing
 	tagMember         = 'm' // thing, group → Membership                            scope thing
 	tagGroupThing     = 'M' // group, thing → Membership                            scope thing
-	tagLeft           = 'n' // thing, group, leftAt → –                             scope thing
+	tagLeft           = 'n' // leftAt, thing, group → –                             scope thing
 	tagGroupLeft      = 'N' // group, thing, leftAt → Membership that ended         scope thing
 	tagPrincipal      = 'a' // thing, certificate → Attachment                      scope thing
 	tagCertThing      = 'A' // certificate, thing → Attachment                      scope thing
@@ -210,7 +210,10 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 	}
 	c := parse(k)
 	switch k[0] {
-	case tagThing, tagQueue, tagEnded, tagMember, tagLeft, tagPrincipal:
+	case tagThing, tagQueue, tagEnded, tagMember, tagPrincipal:
+		return kv.Thing(c.name()), c.ok
+	case tagLeft:
+		c.time()
 		return kv.Thing(c.name()), c.ok
 	case tagGroupThing, tagCertThing, tagGroupLeft, tagTypeThing:
 		c.name()

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+)
+
+// MembershipChange is what one transaction changed in the direct memberships of a thing.
+// A move from one group to another is one change, so that whoever looks at what a job
+// covers compares before and after, and sees no leaving that was none. A transaction that
+// changes any leaves exactly one, as an event (see kv.Tx).
+//
+// An event may be lost in a crash. What it tells is stored: memberships with the time
+// they began, those that ended with both times (store.EndMembership). What must follow
+// from a change without fail is done in record, in the transaction itself: all changes
+// come by there, and its scope is the thing.
+type MembershipChange struct {
+	ThingName, ThingID string
+	Joined, Left       []GroupRef
+	At                 time.Time
+}
+
+// GroupRef names a group. One that was deleted and made again has another ID.
+type GroupRef struct{ Name, ID string }
+
+// join stores a membership that begins.
+func (c *MembershipChange) join(tx *store.Tx, group string, m *store.Membership) {
+	tx.PutMembership(c.ThingName, group, m)
+	c.Joined = append(c.Joined, GroupRef{group, m.GroupID})
+}
+
+// leave ends a membership. Rollouts of the members of an earlier time still find it.
+func (c *MembershipChange) leave(tx *store.Tx, group string, m *store.Membership) {
+	tx.EndMembership(c.ThingName, group, m, c.At)
+	c.Left = append(c.Left, GroupRef{group, m.GroupID})
+}
+
+// remove ends a membership of a thing that is gone, for which nobody looks any more.
+func (c *MembershipChange) remove(tx *store.Tx, group string, m *store.Membership) {
+	tx.DeleteMembership(c.ThingName, group)
+	c.Left = append(c.Left, GroupRef{group, m.GroupID})
+}
+
+// record closes the change.
+func (c *MembershipChange) record(tx *store.Tx) {
+	if len(c.Joined) > 0 || len(c.Left) > 0 {
+		tx.After(*c)
+	}
+}
