@@ -142,14 +142,11 @@ func (e *Engine) groupOfFilter(ctx context.Context, name, id string) (*jobsvc.Th
 		}
 		return g, err
 	}
-	groups, _, err := e.store.ListThingGroups(ctx, "", "", 1, func(g *jobsvc.ThingGroup) bool { return g.ID == id })
-	if err != nil {
-		return nil, storeError(err)
+	g, err := e.store.ThingGroupWithID(ctx, id)
+	if err == nil && g == nil {
+		err = notFound("Thing group", id)
 	}
-	if len(groups) == 0 {
-		return nil, notFound("Thing group", id)
-	}
-	return &groups[0], nil
+	return g, storeError(err)
 }
 
 // CancelJob ends a job. From its commit on no device can begin an execution of it; the

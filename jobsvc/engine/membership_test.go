@@ -129,14 +129,15 @@ func TestForgettingWaitsForRolloutsThatPause(t *testing.T) {
 	}
 }
 
-// scanCounter counts the items that scans give.
+// scanCounter counts scans and the items they give.
 type scanCounter struct {
 	kv.DB
-	items int
+	scans, items int
 }
 
 func (c *scanCounter) Scan(ctx context.Context, r kv.Range) ([]kv.Item, []byte, error) {
 	items, next, err := c.DB.Scan(ctx, r)
+	c.scans++
 	c.items += len(items)
 	return items, next, err
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/memkv"
 )
 
 func TestThings(t *testing.T) {
@@ -330,5 +332,91 @@ func TestListThingsIsBounded(t *testing.T) {
 	}
 	if pages != 1 || !slices.Equal(found, []string{"pump-20999"}) {
 		t.Errorf("%d pages more, found %q", pages, found)
+	}
+}
+
+// Groups are listed by the index that has them, in pages of any size.
+func TestListThingGroups(t *testing.T) {
+	w := newWorld(t)
+	counter := &scanCounter{DB: memkv.Open(memkv.Options{ScopeOf: store.ScopeOf})}
+	w.db = counter
+	w.open()
+	var all, below, north []string
+	for i := range 300 {
+		all = append(all, fmt.Sprintf("g%03d", i))
+	}
+	for i, g := range all {
+		parent := ""
+		switch {
+		case i >= 200: // below the third
+			parent = all[100+i%100]
+			below = append(below, g)
+		case i >= 100: // below the first
+			parent = all[0]
+			below = append(below, g)
+			north = append(north, g)
+		}
+		w.group(g, parent)
+	}
+	yes, no := true, false
+	for name, tc := range map[string]struct {
+		r    jobsvc.ListThingGroupsRequest
+		want []string
+	}{
+		"all":                     {jobsvc.ListThingGroupsRequest{}, all},
+		"all, recursive":          {jobsvc.ListThingGroupsRequest{Recursive: &yes}, all},
+		"roots":                   {jobsvc.ListThingGroupsRequest{Recursive: &no}, all[:100]},
+		"roots with prefix":       {jobsvc.ListThingGroupsRequest{Recursive: &no, NamePrefix: "g05"}, all[50:60]},
+		"prefix":                  {jobsvc.ListThingGroupsRequest{NamePrefix: "g29"}, all[290:]},
+		"prefix of nothing":       {jobsvc.ListThingGroupsRequest{NamePrefix: "h"}, nil},
+		"children":                {jobsvc.ListThingGroupsRequest{Parent: "g000"}, north},
+		"children with prefix":    {jobsvc.ListThingGroupsRequest{Parent: "g000", NamePrefix: "g11"}, all[110:120]},
+		"descendants":             {jobsvc.ListThingGroupsRequest{Parent: "g000", Recursive: &yes}, below},
+		"descendants with prefix": {jobsvc.ListThingGroupsRequest{Parent: "g000", Recursive: &yes, NamePrefix: "g2"}, all[200:]},
+		"of a leaf":               {jobsvc.ListThingGroupsRequest{Parent: "g200", Recursive: &yes}, nil},
+	} {
+		for _, size := range []int{1, 7, 250} {
+			got := pages(t, size, func(p jobsvc.Page) ([]string, string, error) {
+				counter.items = 0
+				r := tc.r
+				r.Page = p
+				res, err := w.ListThingGroups(w.ctx, &r)
+				if err != nil {
+					return nil, "", err
+				}
+				if (r.Parent == "" || r.Recursive == nil) && counter.items > size+2 {
+					t.Errorf("%s: %d rows read for a page of %d", name, counter.items, size)
+				}
+				return res.Groups, res.NextToken, nil
+			})
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("%s in pages of %d: %v, want %v", name, size, got, tc.want)
+			}
+		}
+	}
+	_, err := w.ListThingGroups(w.ctx, &jobsvc.ListThingGroupsRequest{Parent: "none"})
+	w.code(jobsvc.CodeNotFound, err)
+	// By its ID a group is found however many there are.
+	last, err := w.DescribeThingGroup(w.ctx, "g299")
+	w.must(err)
+	if r, err := w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{ThingGroupID: last.ID}); err != nil || r.ThingGroupID != last.ID {
+		t.Errorf("jobs by the ID of a group: %+v, %v", r, err)
+	}
+	_, err = w.ListJobs(w.ctx, &jobsvc.ListJobsRequest{ThingGroupID: "none"})
+	w.code(jobsvc.CodeNotFound, err)
+}
+
+// A filter that nothing passes looks at things many at a time, however small the page.
+func TestListThingsReadsInBulk(t *testing.T) {
+	w := newWorld(t)
+	counter := &scanCounter{DB: memkv.Open(memkv.Options{ScopeOf: store.ScopeOf})}
+	w.db = counter
+	w.open()
+	w.thing(names(2000)...)
+	counter.scans = 0
+	r, err := w.ListThings(w.ctx, &jobsvc.ListThingsRequest{AttributeName: "site", Page: jobsvc.Page{MaxResults: 1}})
+	w.must(err)
+	if len(r.Things) != 0 || r.NextToken != "" || counter.scans > 6 {
+		t.Errorf("%d things, token %q, %d scans", len(r.Things), r.NextToken, counter.scans)
 	}
 }

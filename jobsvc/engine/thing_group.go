@@ -185,33 +185,39 @@ func (e *Engine) ListThingGroups(ctx context.Context, r *jobsvc.ListThingGroupsR
 			return nil, err
 		}
 	}
-	keep := func(*jobsvc.ThingGroup) bool { return true }
-	switch {
+	res := &jobsvc.ListThingGroupsResult{}
+	var next string
+	var err error
+	switch size := r.Page.Size(); {
 	case r.Parent != "" && r.Recursive != nil && *r.Recursive:
-		below, err := registry.Descendants(ctx, e.store, r.Parent, zeroTime)
-		if err != nil {
-			return nil, storeError(err)
-		}
-		set := make(map[string]bool, len(below))
-		for _, g := range below[1:] {
-			set[g] = true
-		}
-		keep = func(g *jobsvc.ThingGroup) bool { return set[g.Name] }
+		res.Groups, next, err = e.groupsBelow(ctx, r.Parent, r.NamePrefix, after, size)
 	case r.Parent != "" || r.Recursive != nil && !*r.Recursive:
-		keep = func(g *jobsvc.ThingGroup) bool { return g.Parent == r.Parent }
+		res.Groups, next, err = e.store.GroupChildrenNamed(ctx, r.Parent, r.NamePrefix, after, size)
+	default:
+		res.Groups, next, err = e.store.GroupNames(ctx, r.NamePrefix, after, size)
 	}
-	groups, next, err := e.store.ListThingGroups(ctx, r.NamePrefix, after, r.Page.Size(), keep)
 	if err != nil {
 		return nil, storeError(err)
-	}
-	res := &jobsvc.ListThingGroupsResult{}
-	for _, g := range groups {
-		res.Groups = append(res.Groups, g.Name)
 	}
 	if next != "" {
 		res.NextToken = e.encodeToken(filters, next)
 	}
 	return res, nil
+}
+
+// groupsBelow lists the descendants of a group by name. They are in no order of their own,
+// so each page reads them all.
+func (e *Engine) groupsBelow(ctx context.Context, parent, namePrefix, after string, limit int) (names []string, next string, err error) {
+	below, err := registry.Descendants(ctx, e.store, parent, zeroTime)
+	if err != nil {
+		return nil, "", err
+	}
+	names = slices.DeleteFunc(below[1:], func(g string) bool { return g <= after || !strings.HasPrefix(g, namePrefix) })
+	slices.Sort(names)
+	if len(names) > limit {
+		return names[:limit], names[limit-1], nil
+	}
+	return names, "", nil
 }
 
 // UpdateThingGroup replaces the description of a group and changes its attributes. It

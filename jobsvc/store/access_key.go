@@ -38,7 +38,6 @@ func (t *Tx) GetAccessKey(id string) (*jobsvc.AccessKey, error) {
 
 // ListAccessKeys lists access keys by ID, after one. next is "" at the end.
 func (s *Store) ListAccessKeys(ctx context.Context, afterID string, limit int) (keys []jobsvc.AccessKey, next string, err error) {
-	prefix := newKey(tagAccessKey)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterID), limit, decodeJSON[jobsvc.AccessKey],
+	return listNamed(ctx, s, named(newKey(tagAccessKey), "", afterID, limit+1), limit, decodeJSON[jobsvc.AccessKey],
 		func(*jobsvc.AccessKey) bool { return true }, func(k *jobsvc.AccessKey) string { return k.ID })
 }

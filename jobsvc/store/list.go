@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
@@ -18,6 +20,16 @@ func nameAfter(prefix key, name string) key {
 	return append(key(nil), prefix...).name(name)
 }
 
+// named is the range of the keys under a prefix whose name begins with another, those
+// after a name.
+func named(prefix key, namePrefix, afterName string, limit int) kv.Range {
+	r := kv.Prefix(append(slices.Clone(prefix), namePrefix...), limit)
+	if last := nameAfter(prefix, afterName); bytes.Compare(last, r.Start) > 0 {
+		r.Start = append(last, 0)
+	}
+	return r
+}
+
 // scanBudget is how many records a page of a filtered list looks at: a filter that
 // nothing passes must not hold everybody up. The page then ends early, and the next one
 // goes on.
@@ -25,11 +37,11 @@ const scanBudget = 20_000
 
 var errBudget = errors.New("looked at enough")
 
-// listNamed lists records under a prefix in key order. next is where the next page
+// listNamed lists records of a range in key order. next is where the next page
 // begins, "" at the end; a page may end early, see scanBudget.
-func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int, decode func([]byte) (*T, error), keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
+func listNamed[T any](ctx context.Context, s *Store, r kv.Range, limit int, decode func([]byte) (*T, error), keep func(*T) bool, name func(*T) string) (list []T, next string, err error) {
 	looked := 0
-	ended, err := s.page(ctx, after(prefix, last, limit+1), limit, func(it kv.Item) (bool, error) {
+	ended, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
 		v, err := decode(it.Value)
 		if err != nil {
 			return false, err
@@ -58,7 +70,12 @@ func listNamed[T any](ctx context.Context, s *Store, prefix, last key, limit int
 
 // listKeys lists the names that end the keys under a prefix.
 func listKeys(ctx context.Context, s *Store, prefix key, afterName string, limit int) (names []string, next string, err error) {
-	r := after(prefix, nameAfter(prefix, afterName), limit+1)
+	return listPrefixed(ctx, s, prefix, "", afterName, limit)
+}
+
+// listPrefixed is listKeys of the names that begin with namePrefix.
+func listPrefixed(ctx context.Context, s *Store, prefix key, namePrefix, afterName string, limit int) (names []string, next string, err error) {
+	r := named(prefix, namePrefix, afterName, limit+1)
 	r.KeysOnly = true
 	ended, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
 		c := cursor{it.Key[len(prefix):], true}

@@ -146,6 +146,9 @@ func (c *jobCache) decode(id string, raw []byte) (*jobsvc.Job, error) {
 	return job, nil
 }
 
+// pageScan is how many records are read at a time where many are looked at for few.
+const pageScan = 500
+
 // page reads the keys of a range in order until limit of them passed take, or the
 // range ends; a negative limit reads them all. It tells whether the range ended.
 func (s *Store) page(ctx context.Context, r kv.Range, limit int, take func(kv.Item) (bool, error)) (ended bool, err error) {
@@ -166,6 +169,7 @@ func (s *Store) page(ctx context.Context, r kv.Range, limit int, take func(kv.It
 				return i == len(items)-1 && next == nil, nil
 			}
 		}
+		r.Limit = max(r.Limit, pageScan) // what was asked for was not enough
 		switch {
 		case next == nil:
 			return true, nil

@@ -67,6 +67,5 @@ func (s *Store) Things(ctx context.Context, names []string) ([]*jobsvc.Thing, er
 // ListThings lists things by name from after on, those that keep lets through, at
 // most limit. last is where the next page begins, "" at the end.
 func (s *Store) ListThings(ctx context.Context, after string, limit int, keep func(*jobsvc.Thing) bool) (things []jobsvc.Thing, last string, err error) {
-	prefix := newKey(tagThing)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, after), limit, decodeThing, keep, func(t *jobsvc.Thing) string { return t.Name })
+	return listNamed(ctx, s, named(newKey(tagThing), "", after, limit+1), limit, decodeThing, keep, func(t *jobsvc.Thing) string { return t.Name })
 }

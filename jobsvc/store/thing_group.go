@@ -114,14 +114,29 @@ func (s *Store) ThingGroup(ctx context.Context, name string) (*jobsvc.ThingGroup
 // GroupChildren lists the direct children of a group by name; those of "" are the
 // roots. next is "" at the end.
 func (s *Store) GroupChildren(ctx context.Context, parent, afterName string, limit int) (names []string, next string, err error) {
-	return listKeys(ctx, s, newKey(tagGroupChild, parent), afterName, limit)
+	return s.GroupChildrenNamed(ctx, parent, "", afterName, limit)
 }
 
-// ListThingGroups lists groups by name whose name begins with namePrefix and that keep
-// lets through.
-func (s *Store) ListThingGroups(ctx context.Context, namePrefix, afterName string, limit int, keep func(*jobsvc.ThingGroup) bool) (groups []jobsvc.ThingGroup, next string, err error) {
-	prefix := newKey(tagGroup)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit, decodeJSON[jobsvc.ThingGroup],
-		func(g *jobsvc.ThingGroup) bool { return strings.HasPrefix(g.Name, namePrefix) && keep(g) },
-		func(g *jobsvc.ThingGroup) string { return g.Name })
+// GroupChildrenNamed is GroupChildren of those whose name begins with a prefix.
+func (s *Store) GroupChildrenNamed(ctx context.Context, parent, namePrefix, afterName string, limit int) (names []string, next string, err error) {
+	return listPrefixed(ctx, s, newKey(tagGroupChild, parent), namePrefix, afterName, limit)
+}
+
+// GroupNames lists all groups whose name begins with a prefix, by name.
+func (s *Store) GroupNames(ctx context.Context, namePrefix, afterName string, limit int) (names []string, next string, err error) {
+	return listPrefixed(ctx, s, newKey(tagGroup), namePrefix, afterName, limit)
+}
+
+// ThingGroupWithID finds a group by its ID; nil when there is none. It looks at all
+// groups.
+func (s *Store) ThingGroupWithID(ctx context.Context, id string) (found *jobsvc.ThingGroup, err error) {
+	_, err = s.page(ctx, kv.Prefix(newKey(tagGroup), 1000), 1, func(it kv.Item) (bool, error) {
+		g, err := decodeJSON[jobsvc.ThingGroup](it.Value)
+		if err != nil || g.ID != id {
+			return false, err
+		}
+		found = g
+		return true, nil
+	})
+	return found, err
 }

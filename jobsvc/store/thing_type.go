@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
@@ -59,9 +58,8 @@ func (s *Store) ThingType(ctx context.Context, name string) (*jobsvc.ThingType, 
 
 // ListThingTypes lists thing types by name, after one, whose name begins with a prefix.
 func (s *Store) ListThingTypes(ctx context.Context, namePrefix, afterName string, limit int) (types []jobsvc.ThingType, next string, err error) {
-	prefix := newKey(tagType)
-	return listNamed(ctx, s, prefix, nameAfter(prefix, afterName), limit, decodeJSON[jobsvc.ThingType],
-		func(y *jobsvc.ThingType) bool { return strings.HasPrefix(y.Name, namePrefix) }, func(y *jobsvc.ThingType) string { return y.Name })
+	return listNamed(ctx, s, named(newKey(tagType), namePrefix, afterName, limit+1), limit, decodeJSON[jobsvc.ThingType],
+		func(*jobsvc.ThingType) bool { return true }, func(y *jobsvc.ThingType) string { return y.Name })
 }
 
 // ThingsOfType lists the names of the things of a type.
