@@ -1,5 +1,7 @@
 package jobsvc
 
+import "time"
+
 // Limits are the numbers of an installation that AWS gives an account. Of the quotas and
 // the rates zero means no limit.
 type Limits struct {
@@ -19,7 +21,8 @@ type Limits struct {
 	GroupDepth                 int // levels, the root included
 	GroupChildren              int
 	GroupAttributes            int
-	MultipleGroupsPerHierarchy bool // a thing may be in several groups below one root
+	ThingTypeDeleteDelay       time.Duration // from the deprecation of a thing type on
+	MultipleGroupsPerHierarchy bool          // a thing may be in several groups below one root
 
 	// Of policies.
 	PolicyVersions         int
@@ -69,6 +72,7 @@ func GenerousLimits() Limits {
 func AWSLimits() Limits {
 	l := GenerousLimits()
 	l.MaintenanceWindows = 1
+	l.ThingTypeDeleteDelay = 5 * time.Minute
 	l.ActiveSnapshotJobs = 100
 	l.ActiveContinuousJobs = 100
 	l.ConcurrentJobs = 500

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/thingjobs/thingjobs/jobsvc"
+import (
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
 
 // LimitsConfig is what the service limits. The profile gives every value; a key that is
 // set overrides it.
@@ -25,12 +29,13 @@ type LimitsConfig struct {
 
 // RegistryConfig bounds the registry.
 type RegistryConfig struct {
-	MaxAttributesWithoutType        *int `yaml:"maxAttributesWithoutType" name:"max-attributes-without-type" help:"Attributes of a thing without a type."`
-	MaxGroupsPerThing               *int `yaml:"maxGroupsPerThing" name:"max-groups-per-thing" help:"Groups that a thing is a direct member of."`
-	MaxGroupDepth                   *int `yaml:"maxGroupDepth" name:"max-group-depth" help:"Levels of groups, the root included."`
-	MaxGroupChildren                *int `yaml:"maxGroupChildren" name:"max-group-children" help:"Direct children of a group."`
-	MaxGroupAttributes              *int `yaml:"maxGroupAttributes" name:"max-group-attributes" help:"Attributes of a group."`
-	AllowMultipleGroupsPerHierarchy bool `yaml:"allowMultipleGroupsPerHierarchy" name:"allow-multiple-groups-per-hierarchy" help:"Let a thing be in several groups below one root."`
+	MaxAttributesWithoutType        *int           `yaml:"maxAttributesWithoutType" name:"max-attributes-without-type" help:"Attributes of a thing without a type."`
+	MaxGroupsPerThing               *int           `yaml:"maxGroupsPerThing" name:"max-groups-per-thing" help:"Groups that a thing is a direct member of."`
+	MaxGroupDepth                   *int           `yaml:"maxGroupDepth" name:"max-group-depth" help:"Levels of groups, the root included."`
+	MaxGroupChildren                *int           `yaml:"maxGroupChildren" name:"max-group-children" help:"Direct children of a group."`
+	MaxGroupAttributes              *int           `yaml:"maxGroupAttributes" name:"max-group-attributes" help:"Attributes of a group."`
+	ThingTypeDeleteDelay            *time.Duration `yaml:"thingTypeDeleteDelay" name:"thing-type-delete-delay" help:"How long a thing type must have been deprecated before it can be deleted."`
+	AllowMultipleGroupsPerHierarchy bool           `yaml:"allowMultipleGroupsPerHierarchy" name:"allow-multiple-groups-per-hierarchy" help:"Let a thing be in several groups below one root."`
 }
 
 // PoliciesConfig bounds policies.
@@ -78,6 +83,7 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.GroupDepth, c.Registry.MaxGroupDepth)
 	set(&l.GroupChildren, c.Registry.MaxGroupChildren)
 	set(&l.GroupAttributes, c.Registry.MaxGroupAttributes)
+	set(&l.ThingTypeDeleteDelay, c.Registry.ThingTypeDeleteDelay)
 	l.MultipleGroupsPerHierarchy = c.Registry.AllowMultipleGroupsPerHierarchy
 	set(&l.PolicyVersions, c.Policies.MaxVersions)
 	set(&l.PoliciesPerCertificate, c.Policies.MaxPerCertificate)
@@ -112,6 +118,9 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 	}
 	if l.DocumentBytes > jobsvc.MaxDocumentBytes {
 		bad("limits.documentBytes", "%d is more than %d, which messages have room for", l.DocumentBytes, jobsvc.MaxDocumentBytes)
+	}
+	if l.ThingTypeDeleteDelay < 0 {
+		bad("registry.thingTypeDeleteDelay", "%s is negative", l.ThingTypeDeleteDelay)
 	}
 	if l.ControlPerSecond < 0 || l.DeviceReadsPerSecond < 0 || l.DeviceWritesPerSecond < 0 {
 		bad("throttle", "rates are not negative")

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -151,8 +152,8 @@ func (e *Engine) DeprecateThingType(ctx context.Context, name string, undo bool)
 	})
 }
 
-// DeleteThingType deletes a deprecated type that no thing has. Errors:
-// CodeInvalidRequest, CodeNotFound.
+// DeleteThingType deletes a type that no thing has and that has been deprecated for
+// Limits.ThingTypeDeleteDelay. Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: DeleteThingType.
 func (e *Engine) DeleteThingType(ctx context.Context, name string) error {
@@ -162,6 +163,13 @@ func (e *Engine) DeleteThingType(ctx context.Context, name string) error {
 	}
 	if !y.Deprecated {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing type %s is not deprecated. Deprecate it first.", name)
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
+	if left := e.limits.ThingTypeDeleteDelay - now.Sub(y.DeprecatedAt); left > 0 {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing type %s was deprecated just now. It can be deleted in %s.", name, left.Truncate(time.Second)+time.Second)
 	}
 	// No thing can be given a deprecated type, so nothing comes in between.
 	things, _, err := e.store.ThingsOfType(ctx, name, "", 3)
@@ -173,8 +181,11 @@ func (e *Engine) DeleteThingType(ctx context.Context, name string) error {
 	}
 	_, err = e.store.Update(ctx, store.TypeScope(name), func(tx *store.Tx) error {
 		y, err := tx.ThingType(name)
-		if err != nil || y == nil || !y.Deprecated {
+		if err != nil || y == nil {
 			return err
+		}
+		if !y.Deprecated {
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing type %s is not deprecated any more.", name)
 		}
 		tx.DeleteThingType(name)
 		tx.DeleteTags(store.Resource{Kind: jobsvc.ARNThingType, Name: name})
