@@ -27,6 +27,8 @@ const (
 	CodeCertificateState       Code = "CertificateState"       // CertificateStateException
 	CodeCertificateValidation  Code = "CertificateValidation"  // CertificateValidationException
 	CodeMalformedPolicy        Code = "MalformedPolicy"        // MalformedPolicyException
+	CodeInvalidQuery           Code = "InvalidQuery"           // InvalidQueryException
+	CodeIndexNotReady          Code = "IndexNotReady"          // IndexNotReadyException
 	CodeUnavailable            Code = "ServiceUnavailable"     // ServiceUnavailableException / InternalError
 	CodeInternal               Code = "InternalError"          // InternalFailureException / InternalError
 	CodeUnknownOperation       Code = "UnknownOperation"       // UnknownOperationException
@@ -46,7 +48,7 @@ func Codes() []Code {
 		CodeInvalidRequest, CodeInvalidJSON, CodeInvalidTopic, CodeNotFound, CodeAlreadyExists,
 		CodeInvalidStateTransition, CodeVersionMismatch, CodeTerminalState, CodeLimitExceeded,
 		CodeThrottled, CodeConflict, CodeDeleteConflict, CodeCertificateState,
-		CodeCertificateValidation, CodeMalformedPolicy, CodeUnavailable, CodeInternal,
+		CodeCertificateValidation, CodeMalformedPolicy, CodeInvalidQuery, CodeIndexNotReady, CodeUnavailable, CodeInternal,
 		CodeUnknownOperation, CodeAccessDenied, CodeForbidden, CodeMissingCredentials, CodeUnknownAccessKey,
 		CodeInvalidSignature, CodeEntityTooLarge,
 	}

@@ -41,6 +41,8 @@ var exceptions = map[jobsvc.Code]Exception{
 	jobsvc.CodeCertificateState:       {"CertificateStateException", http.StatusNotAcceptable},
 	jobsvc.CodeCertificateValidation:  {"CertificateValidationException", http.StatusBadRequest},
 	jobsvc.CodeMalformedPolicy:        {"MalformedPolicyException", http.StatusBadRequest},
+	jobsvc.CodeInvalidQuery:           {"InvalidQueryException", http.StatusBadRequest},
+	jobsvc.CodeIndexNotReady:          {"IndexNotReadyException", http.StatusBadRequest},
 	jobsvc.CodeUnavailable:            {"ServiceUnavailableException", http.StatusServiceUnavailable},
 	jobsvc.CodeInternal:               {"InternalFailureException", http.StatusInternalServerError},
 	jobsvc.CodeUnknownOperation:       {"UnknownOperationException", http.StatusNotFound},
