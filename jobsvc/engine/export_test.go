@@ -2,5 +2,8 @@ package engine
 
 import "context"
 
-// UnsettleActive is what Run begins with.
+// ForgetConnections is what Run begins with.
+func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetConnections(ctx) }
+
+// UnsettleActive comes next.
 func (e *Engine) UnsettleActive(ctx context.Context) error { return e.unsettleActive(ctx) }

@@ -12,28 +12,30 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// AddThingToThingGroup makes a thing a direct member of a group; again does nothing.
-// group and thing are names.
+// AddThingToThingGroup makes a thing a direct member of a static group; again does
+// nothing. group and thing are names. It does not have the thing leave dynamic groups:
+// UpdateThingGroupsForThing can.
 //
 // Errors: CodeInvalidRequest, also for an 11th group or a second one below the same
 // root; CodeNotFound.
 //
 // AWS: AddThingToThingGroup.
 func (e *Engine) AddThingToThingGroup(ctx context.Context, group, thing string) error {
-	return e.changeGroups(ctx, thing, []string{group}, nil)
+	return e.changeGroups(ctx, &jobsvc.UpdateThingGroupsForThingRequest{ThingName: thing, Add: []string{group}})
 }
 
-// RemoveThingFromThingGroup ends the direct membership of a thing in a group; that of a
-// thing which is no member has ended. Jobs whose members were fixed before go on with it.
+// RemoveThingFromThingGroup ends the direct membership of a thing in a static group; that
+// of a thing which is no member has ended. Jobs whose members were fixed before go on
+// with it.
 //
 // Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: RemoveThingFromThingGroup.
 func (e *Engine) RemoveThingFromThingGroup(ctx context.Context, group, thing string) error {
-	return e.changeGroups(ctx, thing, nil, []string{group})
+	return e.changeGroups(ctx, &jobsvc.UpdateThingGroupsForThingRequest{ThingName: thing, Remove: []string{group}})
 }
 
-// UpdateThingGroupsForThing has a thing join and leave groups in one step: what is
+// UpdateThingGroupsForThing has a thing join and leave static groups in one step: what is
 // allowed is judged by what it is a member of afterwards.
 //
 // Errors: CodeInvalidRequest, also for a group in both lists; CodeNotFound.
@@ -45,109 +47,116 @@ func (e *Engine) UpdateThingGroupsForThing(ctx context.Context, r *jobsvc.Update
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s is in both thingGroupsToAdd and thingGroupsToRemove.", g)
 		}
 	}
-	return e.changeGroups(ctx, r.ThingName, r.Add, r.Remove)
+	return e.changeGroups(ctx, r)
 }
 
-// changeGroups is the one transaction in which memberships change.
-func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []string) error {
-	if err := jobsvc.ValidateName("thingName", thing); err != nil {
+// changeGroups is the one transaction in which an operator changes memberships. Those in
+// dynamic groups follow.
+func (e *Engine) changeGroups(ctx context.Context, r *jobsvc.UpdateThingGroupsForThingRequest) error {
+	if err := jobsvc.ValidateName("thingName", r.ThingName); err != nil {
 		return err
 	}
-	for _, name := range slices.Concat(add, remove) {
-		if _, err := e.thingGroup(ctx, name); err != nil {
+	for _, name := range slices.Concat(r.Add, r.Remove) {
+		g, err := e.thingGroup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := notDynamic(g); err != nil {
 			return err
 		}
 	}
-	var oldest time.Time // who only joins forgets nothing
-	if len(remove) > 0 {
-		var err error
-		if oldest, err = e.oldestRollout(ctx); err != nil {
-			return err
-		}
+	oldest, err := e.oldestForPlace(ctx)
+	if err == nil && len(r.Remove) > 0 { // who only joins forgets nothing
+		oldest, err = e.oldestRollout(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
-		t, err := tx.Thing(thing)
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+		t, err := tx.Thing(r.ThingName)
 		if err != nil {
 			return err
 		}
 		if t == nil {
-			return thingNotFound(thing)
+			return thingNotFound(r.ThingName)
 		}
-		all, err := tx.Memberships(thing)
+		m, err := e.memberships(tx, t.Name)
 		if err != nil {
 			return err
 		}
-		is, err := current(tx, all)
-		if err != nil {
+		joined, left, err := e.joinAndLeave(tx, t, m, r, now)
+		if err != nil || !joined && !left {
 			return err
 		}
-		changed := false
-		for _, name := range remove {
-			if m, ok := is[name]; ok {
-				tx.EndMembership(thing, name, &m, now)
-				delete(is, name)
-				delete(all, name)
-				changed = true
-			}
-		}
-		for _, name := range add {
-			if _, ok := is[name]; ok {
-				continue
-			}
-			g, err := tx.PeekThingGroup(name)
-			if err != nil {
-				return err
-			}
-			if g == nil {
-				return notFound("Thing group", name)
-			}
-			if m, ok := all[name]; ok { // in a group of that name that was deleted
-				tx.EndMembership(thing, name, &m, now)
-			}
-			is[name] = store.Membership{ThingID: t.ID, GroupID: g.ID, JoinedAt: now}
-			tx.PutMembership(thing, name, new(is[name]))
-			changed = true
-		}
-		if !changed {
-			return nil
-		}
-		if len(add) > 0 {
-			if err := e.checkGroups(tx, thing, is); err != nil {
+		if joined {
+			if err := e.checkGroups(tx, t, m, r.Override); err != nil {
 				return err
 			}
 		}
-		return tx.ForgetLeft(thing, oldest)
+		if err := e.place(tx, t, m, now, oldest); err != nil || !left {
+			return err
+		}
+		return tx.ForgetLeft(t.Name, oldest)
 	})
+	e.logLeftOut(events)
 	return storeError(err)
 }
 
-// current leaves of memberships those in groups that there are.
-func current(tx *store.Tx, all map[string]store.Membership) (map[string]store.Membership, error) {
-	is := make(map[string]store.Membership, len(all))
-	for name, m := range all {
-		g, err := tx.PeekThingGroup(name)
-		if err != nil {
-			return nil, err
-		}
-		if g != nil && g.ID == m.GroupID {
-			is[name] = m
+func (e *Engine) joinAndLeave(tx *store.Tx, t *jobsvc.Thing, m *memberships, r *jobsvc.UpdateThingGroupsForThingRequest, now time.Time) (joined, left bool, err error) {
+	for _, name := range r.Remove {
+		if _, ok := m.static[name]; ok {
+			left = m.leave(tx, t.Name, name, now) || left
 		}
 	}
-	return is, nil
+	for _, name := range r.Add {
+		if _, ok := m.static[name]; ok {
+			continue
+		}
+		g, err := tx.PeekThingGroup(name)
+		if err != nil {
+			return false, false, err
+		}
+		if g == nil {
+			return false, false, notFound("Thing group", name)
+		}
+		if err := notDynamic(g); err != nil {
+			return false, false, err
+		}
+		m.join(tx, t, g, now)
+		joined = true
+	}
+	return joined, left, nil
 }
 
-// checkGroups tells whether a thing may be a direct member of all these groups.
-func (e *Engine) checkGroups(tx *store.Tx, thing string, groups map[string]store.Membership) error {
-	if len(groups) > e.limits.GroupsPerThing {
-		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", thing, len(groups), e.limits.GroupsPerThing)
+// checkGroups tells whether a thing may be a direct member of all these static groups, and
+// of its dynamic ones beside them unless they may be left.
+func (e *Engine) checkGroups(tx *store.Tx, t *jobsvc.Thing, m *memberships, override bool) error {
+	n := len(m.static)
+	if !override && n <= e.limits.GroupsPerThing && len(m.dynamic) > 0 {
+		set, err := e.peekDynamic(tx)
+		if err != nil {
+			return err
+		}
+		for _, g := range e.matching(set, t, m) {
+			if _, is := m.dynamic[g.Name]; is {
+				n++
+			}
+		}
+		if n > e.limits.GroupsPerThing {
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed. With overrideDynamicGroups it leaves the youngest of its dynamic ones.", t.Name, n, e.limits.GroupsPerThing)
+		}
+	}
+	if n > e.limits.GroupsPerThing {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", t.Name, n, e.limits.GroupsPerThing)
 	}
 	if e.limits.MultipleGroupsPerHierarchy {
 		return nil
 	}
+	groups, thing := m.static, t.Name
 	roots := make(map[string]string, len(groups))
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		root, err := rootOf(tx, name)
@@ -220,11 +229,14 @@ func (e *Engine) stepGroup(ctx context.Context, t store.Timer) error {
 		return err
 	}
 	group := t.DeletedGroup()
-	if err := e.sweepMembers(ctx, group, now); err != nil {
+	if err := e.delist(ctx, group.Name); err != nil {
 		return err
 	}
 	oldest, err := e.oldestRollout(ctx)
 	if err != nil {
+		return err
+	}
+	if err := e.sweepMembers(ctx, group, now, oldest); err != nil {
 		return err
 	}
 	_, err = e.store.Update(ctx, t.Scope, func(tx *store.Tx) error {
@@ -241,8 +253,9 @@ func (e *Engine) stepGroup(ctx context.Context, t store.Timer) error {
 	return err
 }
 
-// sweepMembers ends all memberships in a group that is gone.
-func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup, now time.Time) error {
+// sweepMembers ends all memberships in a group that is gone: queries may have asked for
+// it, and there is room for another group.
+func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup, now, oldest time.Time) error {
 	for after := ""; ; {
 		members, err := e.store.GroupMembers(ctx, group.Name, after, sweepChunk)
 		if err != nil || len(members) == 0 {
@@ -256,7 +269,10 @@ func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup, now
 					if is, ok := all[group.Name]; err == nil && ok && is.GroupID == group.ID {
 						tx.EndMembership(m.Thing, group.Name, &is, now)
 					}
-					return err
+					if err != nil {
+						return err
+					}
+					return e.placeAgain(m.Thing, now, oldest).Fn(tx)
 				}})
 			}
 		}
