@@ -198,7 +198,7 @@ func (e *Engine) logLeftOut(events []kv.Event) {
 
 // place makes a thing a member of the dynamic groups whose queries name it, and of no
 // other. Where there is room for some of them only, these are the oldest. m nil has the
-// memberships read, if it takes them; oldest is oldestRollout's.
+// memberships read, if it takes them; oldest is oldestRollout's, from before now.
 func (e *Engine) place(tx *store.Tx, t *jobsvc.Thing, m *memberships, now, oldest time.Time) error {
 	set, err := e.peekDynamic(tx)
 	if err != nil || len(set.groups) == 0 && (m == nil || len(m.dynamic) == 0) {
@@ -264,6 +264,23 @@ func (e *Engine) placeAgain(thing string, now, oldest time.Time) store.Op {
 	}}
 }
 
+// placeMany is placeAgain for a chunk of things.
+func (e *Engine) placeMany(ctx context.Context, things []string) error {
+	oldest, err := e.oldestRollout(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
+	ops := make([]store.Op, len(things))
+	for i, t := range things {
+		ops[i] = e.placeAgain(t, now, oldest)
+	}
+	return e.updateMany(ctx, ops)
+}
+
 // oldestForPlace is oldestRollout where memberships in dynamic groups may end, and else
 // the zero time, which forgets nothing.
 func (e *Engine) oldestForPlace(ctx context.Context) (time.Time, error) {
@@ -299,20 +316,20 @@ func (e *Engine) stepDynamic(ctx context.Context, t store.Timer) error {
 		if !searching(g, t) {
 			return e.dropTimer(ctx, t)
 		}
-		now, err := e.now(ctx)
-		if err != nil || now.Sub(began) >= stepTime {
-			return err // the timer is still there
-		}
 		if !g.Dynamic.Registered {
 			if err := e.announce(ctx, g.Name); err != nil {
 				return err
 			}
 			err = e.noteSearch(ctx, t, g, func(d *jobsvc.DynamicGroup) { d.Registered = true })
 		} else {
-			err = e.searchChunk(ctx, t, g, now)
+			err = e.searchChunk(ctx, t, g)
 		}
 		if err != nil {
 			return err
+		}
+		now, err := e.now(ctx)
+		if err != nil || now.Sub(began) >= stepTime {
+			return err // the timer is still there
 		}
 	}
 }
@@ -322,20 +339,12 @@ func searching(g *jobsvc.ThingGroup, t store.Timer) bool {
 	return g != nil && g.IsDynamic() && g.ID == t.JobID && uint64(g.Dynamic.Build) == t.Guard && g.Dynamic.Status != jobsvc.DynamicGroupActive
 }
 
-func (e *Engine) searchChunk(ctx context.Context, t store.Timer, g *jobsvc.ThingGroup, now time.Time) error {
+func (e *Engine) searchChunk(ctx context.Context, t store.Timer, g *jobsvc.ThingGroup) error {
 	names, next, err := e.store.ThingNames(ctx, g.Dynamic.After, placeChunk)
 	if err != nil {
 		return err
 	}
-	oldest, err := e.oldestRollout(ctx)
-	if err != nil {
-		return err
-	}
-	ops := make([]store.Op, len(names))
-	for i, n := range names {
-		ops[i] = e.placeAgain(n, now, oldest)
-	}
-	if err := e.updateMany(ctx, ops); err != nil {
+	if err := e.placeMany(ctx, names); err != nil {
 		return err
 	}
 	return e.noteSearch(ctx, t, g, func(d *jobsvc.DynamicGroup) {

@@ -224,15 +224,15 @@ const groupPause = 10 * time.Second
 // itself, when no rollout is left that began before. Begun again after a crash it finds
 // fewer memberships.
 func (e *Engine) stepGroup(ctx context.Context, t store.Timer) error {
-	now, err := e.now(ctx)
-	if err != nil {
-		return err
-	}
 	group := t.DeletedGroup()
 	if err := e.delist(ctx, group.Name); err != nil {
 		return err
 	}
 	oldest, err := e.oldestRollout(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}

@@ -92,19 +92,7 @@ func (e *Engine) judge(ctx context.Context, things []string) error {
 	if err != nil || !set.connectivity {
 		return err
 	}
-	now, err := e.now(ctx)
-	if err != nil {
-		return err
-	}
-	oldest, err := e.oldestRollout(ctx)
-	if err != nil {
-		return err
-	}
-	ops := make([]store.Op, len(things))
-	for i, t := range things {
-		ops[i] = e.placeAgain(t, now, oldest)
-	}
-	return e.updateMany(ctx, ops)
+	return e.placeMany(ctx, things)
 }
 
 // reconnectGrace is how long after a start groups of connected things keep members that

@@ -173,11 +173,11 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 	if r.RemoveType && r.TypeName != "" {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "thingTypeName and removeThingType exclude each other.")
 	}
-	now, err := e.now(ctx)
+	oldest, err := e.oldestForPlace(ctx)
 	if err != nil {
 		return err
 	}
-	oldest, err := e.oldestForPlace(ctx)
+	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
