@@ -2,6 +2,9 @@ package engine
 
 import "context"
 
+// ReconnectGrace is how long members that were connected before a start have.
+const ReconnectGrace = reconnectGrace
+
 // ForgetConnections is what Run begins with.
 func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetConnections(ctx) }
 
