@@ -32,6 +32,7 @@ type engineAPI interface {
 	ThingQueue(ctx context.Context, thing, namespace string) (*jobsvc.ThingQueue, error)
 	Binding(ctx context.Context, certificateID string) (*jobsvc.Binding, error)
 	ThingExists(ctx context.Context, name string) (bool, error)
+	ThingConnected(thing string, connected bool, at time.Time)
 }
 
 // Limits protect the installation. Zero means the default.

@@ -32,6 +32,8 @@ type fakeEngine struct {
 	// readQueue and readBinding, if any, are called before and after reading.
 	readQueue, readBinding func()
 	queues                 map[string]*jobsvc.ThingQueue // by thing + "/" + namespace
+	connected              map[string]bool
+	presences              int // how often that changed
 }
 
 func (e *fakeEngine) GetPendingJobExecutions(_ context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {
@@ -100,6 +102,32 @@ func (e *fakeEngine) ThingExists(_ context.Context, name string) (bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Contains(e.things, name), nil
+}
+
+func (e *fakeEngine) ThingConnected(thing string, connected bool, _ time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.connected == nil {
+		e.connected = make(map[string]bool)
+	}
+	if e.connected[thing] != connected {
+		e.presences++
+	}
+	e.connected[thing] = connected
+}
+
+// presence gives which things are connected, as far as the engine was told, and how often
+// that changed.
+func (e *fakeEngine) presence() (things []string, changes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for t, is := range e.connected {
+		if is {
+			things = append(things, t)
+		}
+	}
+	slices.Sort(things)
+	return things, e.presences
 }
 
 // set changes a queue; the caller hints.

@@ -369,9 +369,14 @@ func (s *Sessions) bind(c *client, clientID string) error {
 			continue
 		}
 		if !c.gone {
+			before := c.who.Load()
 			s.unlist(c)
 			c.who.Store(who)
 			s.list(c, who)
+			if c.claimed {
+				s.tellPresence(before)
+				s.tellPresence(who)
+			}
 		}
 		s.mu.Unlock()
 		return nil
@@ -422,6 +427,19 @@ func (s *Sessions) unlist(c *client) {
 	}
 }
 
+// tellPresence tells the engine which of the things of a connection that got its client
+// ID, went or changed have one. One that waits for its ID counts when another goes: it
+// takes over. The engine knows what is no news. mu is held, so that it hears in order.
+func (s *Sessions) tellPresence(who *auth.Connection) {
+	if who == nil {
+		return
+	}
+	now := s.b.now()
+	for _, t := range who.Things {
+		s.b.engine.ThingConnected(t, len(s.things[t]) > 0, now)
+	}
+}
+
 var (
 	errOwned = &auth.Refusal{Reason: "the client ID belongs to a session of another thing"}
 	errBusy  = errors.New("the connection that had the client ID did not end in time")
@@ -452,6 +470,7 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			s.unstore(clientID)
 			s.live[clientID] = c
 			c.claimed = true
+			s.tellPresence(who)
 			s.mu.Unlock()
 			return nil
 		}
@@ -501,6 +520,7 @@ func (s *Sessions) left(c *client) {
 	c.gone = true
 	delete(s.recheck, c)
 	s.unlist(c)
+	s.tellPresence(c.who.Load())
 	if !c.claimed {
 		return
 	}

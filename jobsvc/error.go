@@ -30,6 +30,8 @@ const (
 	CodeRegistrationCode       Code = "RegistrationCode"       // RegistrationCodeValidationException
 	CodeVersionsLimit          Code = "VersionsLimitExceeded"  // VersionsLimitExceededException
 	CodeMalformedPolicy        Code = "MalformedPolicy"        // MalformedPolicyException
+	CodeInvalidQuery           Code = "InvalidQuery"           // InvalidQueryException
+	CodeIndexNotReady          Code = "IndexNotReady"          // IndexNotReadyException
 	CodeUnavailable            Code = "ServiceUnavailable"     // ServiceUnavailableException / InternalError
 	CodeInternal               Code = "InternalError"          // InternalFailureException / InternalError
 	CodeUnknownOperation       Code = "UnknownOperation"       // UnknownOperationException
@@ -49,7 +51,7 @@ func Codes() []Code {
 		CodeInvalidRequest, CodeInvalidJSON, CodeInvalidTopic, CodeNotFound, CodeAlreadyExists,
 		CodeInvalidStateTransition, CodeVersionMismatch, CodeTerminalState, CodeLimitExceeded,
 		CodeThrottled, CodeConflict, CodeDeleteConflict, CodeCertificateState,
-		CodeCertificateValidation, CodeMalformedPolicy, CodeUnavailable, CodeInternal,
+		CodeCertificateValidation, CodeMalformedPolicy, CodeInvalidQuery, CodeIndexNotReady, CodeUnavailable, CodeInternal,
 		CodeCertificateConflict, CodeRegistrationCode, CodeVersionsLimit,
 		CodeUnknownOperation, CodeAccessDenied, CodeForbidden, CodeMissingCredentials, CodeUnknownAccessKey,
 		CodeInvalidSignature, CodeEntityTooLarge,

@@ -57,6 +57,10 @@ var importRules = []importRule{
 		why: "rollout is arithmetic: it knows the domain and nothing else",
 	},
 	{
+		of: []string{"jobsvc/query"}, only: []string{"jobsvc"},
+		why: "a query is text in, an answer about a thing out: it knows the domain and nothing else",
+	},
+	{
 		of: []string{"jobsvc/wire"}, only: []string{"jobsvc", "jobsvc/wire/model"},
 		why: "wire is bytes: it knows the domain and the service model and nothing else",
 	},
@@ -93,7 +97,7 @@ var importRules = []importRule{
 		why: "schedule is arithmetic on times: it knows the domain and a parser of cron expressions",
 	},
 	{
-		of: []string{"jobsvc/engine"}, only: []string{"jobsvc", "jobsvc/policy", "jobsvc/registry", "jobsvc/rollout", "jobsvc/schedule", "jobsvc/store", "jobsvc/store/kv"}, external: true,
+		of: []string{"jobsvc/engine"}, only: []string{"jobsvc", "jobsvc/policy", "jobsvc/query", "jobsvc/registry", "jobsvc/rollout", "jobsvc/schedule", "jobsvc/store", "jobsvc/store/kv"}, external: true,
 		why: "the engine decides in transactions of the store and knows no edge",
 	},
 	{
@@ -212,6 +216,8 @@ func TestImportRules(t *testing.T) {
 		{"jobsvc", module + "jobsvc/store", false, true},
 		{"jobsvc/wire", module + "jobsvc", false, false},
 		{"jobsvc/wire", module + "jobsvc/engine", false, true},
+		{"jobsvc/query", module + "jobsvc", false, false},
+		{"jobsvc/query", module + "jobsvc/store", false, true},
 		{"jobsvc/engine", "net/http", false, true},
 		{"jobsvc/engine", "net/url", false, false},
 		{"jobsvc/engine", mochi + "/v2", false, true},

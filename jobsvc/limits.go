@@ -53,6 +53,7 @@ const (
 	MaxGroupsPerThing  = 10
 	MaxGroupDepth      = 7 // levels, the root included
 	MaxGroupChildren   = 100
+	MaxDynamicGroups   = 100
 
 	maxJobAndNamespace = 83
 )

@@ -2,7 +2,7 @@ package jobsvc
 
 import "time"
 
-// ThingGroup is a static group of things (AWS: DescribeThingGroup).
+// ThingGroup is a group of things (AWS: DescribeThingGroup).
 type ThingGroup struct {
 	Name        string
 	ID          string // UUID
@@ -11,6 +11,7 @@ type ThingGroup struct {
 	Attributes  map[string]string
 	Version     int64
 	CreatedAt   time.Time
+	Dynamic     *DynamicGroup `json:",omitempty"` // nil for a static group
 }
 
 // CreateThingGroupRequest is the input of CreateThingGroup.
@@ -42,6 +43,8 @@ type DeleteThingGroupRequest struct {
 type UpdateThingGroupsForThingRequest struct {
 	ThingName   string
 	Add, Remove []string
+	// Override lets the thing leave its youngest dynamic groups where there is no room.
+	Override bool
 }
 
 // ThingGroupDescription is what DescribeThingGroup tells. Ancestors runs from the

@@ -102,6 +102,9 @@ type Engine struct {
 	// settle has room for one word to Run that there are jobs to settle.
 	settle chan struct{}
 
+	dynamic  dynamicCache
+	presence presence
+
 	mu        sync.Mutex
 	unsettled map[string]struct{} // jobs whose completion is to be looked at; guarded by mu
 }

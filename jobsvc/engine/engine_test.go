@@ -30,6 +30,7 @@ type world struct {
 	// reopen is what a restart of the process does to the store.
 	reopen func(kv.DB) kv.DB
 	now    time.Time
+	slow   time.Duration    // how much longer every look at the clock takes
 	rules  *jobsvc.JobRules // nil for the service's
 	limits *jobsvc.Limits   // nil for the generous
 
@@ -85,7 +86,7 @@ func (w *world) open() {
 func (w *world) tick() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.now = w.now.Add(time.Microsecond)
+	w.now = w.now.Add(time.Microsecond + w.slow)
 	return w.now
 }
 

@@ -2,5 +2,11 @@ package engine
 
 import "context"
 
-// UnsettleActive is what Run begins with.
+// ReconnectGrace is how long members that were connected before a start have.
+const ReconnectGrace = reconnectGrace
+
+// ForgetConnections is what Run begins with.
+func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetConnections(ctx) }
+
+// UnsettleActive comes next.
 func (e *Engine) UnsettleActive(ctx context.Context) error { return e.unsettleActive(ctx) }

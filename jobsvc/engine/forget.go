@@ -75,6 +75,9 @@ func (e *Engine) oldestRollout(ctx context.Context, now time.Time) (time.Time, e
 func (e *Engine) stepGroup(ctx context.Context, t store.Timer) error {
 	group := t.DeletedGroup()
 	if t.Due.Equal(group.At) { // else that is done
+		if err := e.delist(ctx, group.Name); err != nil {
+			return err
+		}
 		if err := e.sweepMembers(ctx, group); err != nil {
 			return err
 		}
@@ -114,10 +117,14 @@ func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup) err
 		if err != nil || len(members) == 0 {
 			return err
 		}
+		now, err := e.now(ctx)
+		if err != nil {
+			return err
+		}
 		var ops []store.Op
 		for _, m := range members {
 			if m.GroupID == group.ID {
-				ops = append(ops, store.Op{Scope: kv.Thing(m.Thing), Fn: func(tx *store.Tx) error { return leaveDeleted(tx, m.Thing, group) }})
+				ops = append(ops, store.Op{Scope: kv.Thing(m.Thing), Fn: func(tx *store.Tx) error { return e.leaveDeleted(tx, m.Thing, group, now) }})
 			}
 		}
 		if err := e.updateMany(ctx, ops); err != nil {
@@ -127,18 +134,26 @@ func (e *Engine) sweepMembers(ctx context.Context, group store.DeletedGroup) err
 	}
 }
 
-// leaveDeleted has a thing leave a group that is gone, unless it has left it.
-func leaveDeleted(tx *store.Tx, thing string, group store.DeletedGroup) error {
-	all, err := tx.Memberships(thing)
+// leaveDeleted has a thing leave a group that is gone, unless it has left it. Queries may
+// have asked for the group, and there is room for another.
+func (e *Engine) leaveDeleted(tx *store.Tx, thing string, group store.DeletedGroup, now time.Time) error {
+	t, err := tx.Thing(thing)
+	if err != nil || t == nil {
+		return err
+	}
+	m, err := e.memberships(tx, t, now)
 	if err != nil {
 		return err
 	}
-	m, ok := all[group.Name]
-	if !ok || m.GroupID != group.ID {
+	is, ok := m.all[group.Name]
+	if !ok || is.GroupID != group.ID {
 		return nil
 	}
-	change := MembershipChange{ThingName: thing, ThingID: m.ThingID, At: group.At}
-	change.leave(tx, group.Name, &m)
-	change.record(tx)
+	m.change.leaveAt(tx, group.Name, &is, group.At)
+	delete(m.all, group.Name)
+	if err := e.placeIn(tx, t, m); err != nil {
+		return err
+	}
+	m.change.record(tx)
 	return nil
 }

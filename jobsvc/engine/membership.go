@@ -11,28 +11,30 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// AddThingToThingGroup makes a thing a direct member of a group; again does nothing.
-// group and thing are names.
+// AddThingToThingGroup makes a thing a direct member of a static group; again does
+// nothing. group and thing are names. It does not have the thing leave dynamic groups:
+// UpdateThingGroupsForThing can.
 //
 // Errors: CodeInvalidRequest, also for an 11th group or a second one below the same
 // root; CodeNotFound.
 //
 // AWS: AddThingToThingGroup.
 func (e *Engine) AddThingToThingGroup(ctx context.Context, group, thing string) error {
-	return e.changeGroups(ctx, thing, []string{group}, nil)
+	return e.changeGroups(ctx, &jobsvc.UpdateThingGroupsForThingRequest{ThingName: thing, Add: []string{group}})
 }
 
-// RemoveThingFromThingGroup ends the direct membership of a thing in a group; that of a
-// thing which is no member has ended. Jobs whose members were fixed before go on with it.
+// RemoveThingFromThingGroup ends the direct membership of a thing in a static group; that
+// of a thing which is no member has ended. Jobs whose members were fixed before go on
+// with it.
 //
 // Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: RemoveThingFromThingGroup.
 func (e *Engine) RemoveThingFromThingGroup(ctx context.Context, group, thing string) error {
-	return e.changeGroups(ctx, thing, nil, []string{group})
+	return e.changeGroups(ctx, &jobsvc.UpdateThingGroupsForThingRequest{ThingName: thing, Remove: []string{group}})
 }
 
-// UpdateThingGroupsForThing has a thing join and leave groups in one step: what is
+// UpdateThingGroupsForThing has a thing join and leave static groups in one step: what is
 // allowed is judged by what it is a member of afterwards.
 //
 // Errors: CodeInvalidRequest, also for a group in both lists; CodeNotFound.
@@ -44,16 +46,21 @@ func (e *Engine) UpdateThingGroupsForThing(ctx context.Context, r *jobsvc.Update
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s is in both thingGroupsToAdd and thingGroupsToRemove.", g)
 		}
 	}
-	return e.changeGroups(ctx, r.ThingName, r.Add, r.Remove)
+	return e.changeGroups(ctx, r)
 }
 
-// changeGroups is the one transaction in which a thing joins and leaves groups.
-func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []string) error {
-	if err := jobsvc.ValidateName("thingName", thing); err != nil {
+// changeGroups is the one transaction in which an operator changes memberships. Those in
+// dynamic groups follow.
+func (e *Engine) changeGroups(ctx context.Context, r *jobsvc.UpdateThingGroupsForThingRequest) error {
+	if err := jobsvc.ValidateName("thingName", r.ThingName); err != nil {
 		return err
 	}
-	for _, name := range slices.Concat(add, remove) {
-		if _, err := e.thingGroup(ctx, name); err != nil {
+	for _, name := range slices.Concat(r.Add, r.Remove) {
+		g, err := e.thingGroup(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := notDynamic(g); err != nil {
 			return err
 		}
 	}
@@ -61,81 +68,88 @@ func (e *Engine) changeGroups(ctx context.Context, thing string, add, remove []s
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
-		t, err := tx.Thing(thing)
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+		t, err := tx.Thing(r.ThingName)
 		if err != nil {
 			return err
 		}
 		if t == nil {
-			return thingNotFound(thing)
+			return thingNotFound(r.ThingName)
 		}
-		all, err := tx.Memberships(thing)
+		m, err := e.memberships(tx, t, now)
 		if err != nil {
 			return err
 		}
-		is, err := current(tx, all)
-		if err != nil {
+		joined, left, err := joinAndLeave(tx, m, r)
+		if err != nil || !joined && !left {
 			return err
 		}
-		change := MembershipChange{ThingName: thing, ThingID: t.ID, At: now}
-		for _, name := range remove {
-			if m, ok := is[name]; ok {
-				change.leave(tx, name, &m)
-				delete(is, name)
-				delete(all, name)
-			}
-		}
-		for _, name := range add {
-			if _, ok := is[name]; ok {
-				continue
-			}
-			g, err := tx.PeekThingGroup(name)
-			if err != nil {
-				return err
-			}
-			if g == nil {
-				return notFound("Thing group", name)
-			}
-			if m, ok := all[name]; ok { // in a group of that name that was deleted
-				change.leave(tx, name, &m)
-			}
-			is[name] = store.Membership{ThingID: t.ID, GroupID: g.ID, JoinedAt: now}
-			change.join(tx, name, new(is[name]))
-		}
-		if len(add) > 0 {
-			if err := e.checkGroups(tx, thing, is); err != nil {
+		if joined {
+			if err := e.checkGroups(tx, t, m, r.Override); err != nil {
 				return err
 			}
 		}
-		change.record(tx)
+		if err := e.placeIn(tx, t, m); err != nil {
+			return err
+		}
+		m.change.record(tx)
 		return nil
 	})
+	e.logLeftOut(events)
 	return storeError(err)
 }
 
-// current leaves of memberships those in groups that there are.
-func current(tx *store.Tx, all map[string]store.Membership) (map[string]store.Membership, error) {
-	is := make(map[string]store.Membership, len(all))
-	for name, m := range all {
-		g, err := tx.PeekThingGroup(name)
-		if err != nil {
-			return nil, err
-		}
-		if g != nil && g.ID == m.GroupID {
-			is[name] = m
+func joinAndLeave(tx *store.Tx, m *memberships, r *jobsvc.UpdateThingGroupsForThingRequest) (joined, left bool, err error) {
+	for _, name := range r.Remove {
+		if _, ok := m.static[name]; ok {
+			left = m.leave(tx, name) || left
 		}
 	}
-	return is, nil
+	for _, name := range r.Add {
+		if _, ok := m.static[name]; ok {
+			continue
+		}
+		g, err := tx.PeekThingGroup(name)
+		if err != nil {
+			return false, false, err
+		}
+		if g == nil {
+			return false, false, notFound("Thing group", name)
+		}
+		if err := notDynamic(g); err != nil {
+			return false, false, err
+		}
+		m.join(tx, g)
+		joined = true
+	}
+	return joined, left, nil
 }
 
-// checkGroups tells whether a thing may be a direct member of all these groups.
-func (e *Engine) checkGroups(tx *store.Tx, thing string, groups map[string]store.Membership) error {
-	if len(groups) > e.limits.GroupsPerThing {
-		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", thing, len(groups), e.limits.GroupsPerThing)
+// checkGroups tells whether a thing may be a direct member of all these static groups, and
+// of its dynamic ones beside them unless they may be left.
+func (e *Engine) checkGroups(tx *store.Tx, t *jobsvc.Thing, m *memberships, override bool) error {
+	n := len(m.static)
+	if !override && n <= e.limits.GroupsPerThing && len(m.dynamic) > 0 {
+		set, err := e.peekDynamic(tx)
+		if err != nil {
+			return err
+		}
+		for _, g := range e.matching(set, t, m) {
+			if _, is := m.dynamic[g.Name]; is {
+				n++
+			}
+		}
+		if n > e.limits.GroupsPerThing {
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed. With overrideDynamicGroups it leaves the youngest of its dynamic ones.", t.Name, n, e.limits.GroupsPerThing)
+		}
+	}
+	if n > e.limits.GroupsPerThing {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing %s would be in %d groups, %d are allowed.", t.Name, n, e.limits.GroupsPerThing)
 	}
 	if e.limits.MultipleGroupsPerHierarchy {
 		return nil
 	}
+	groups, thing := m.static, t.Name
 	roots := make(map[string]string, len(groups))
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		root, err := rootOf(tx, name)

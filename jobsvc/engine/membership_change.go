@@ -32,7 +32,12 @@ func (c *MembershipChange) join(tx *store.Tx, group string, m *store.Membership)
 
 // leave ends a membership. Rollouts of the members of an earlier time still find it.
 func (c *MembershipChange) leave(tx *store.Tx, group string, m *store.Membership) {
-	tx.EndMembership(c.ThingName, group, m, c.At)
+	c.leaveAt(tx, group, m, c.At)
+}
+
+// leaveAt is leave for a membership that ended before: with its group.
+func (c *MembershipChange) leaveAt(tx *store.Tx, group string, m *store.Membership, at time.Time) {
+	tx.EndMembership(c.ThingName, group, m, at)
 	c.Left = append(c.Left, GroupRef{group, m.GroupID})
 }
 

@@ -281,6 +281,7 @@ func (e *Engine) updateMany(ctx context.Context, ops []store.Op) error {
 				hints = append(hints, h)
 			}
 		}
+		e.logLeftOut(res.Events)
 	}
 	e.notify(hints)
 	return failed

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -24,9 +25,10 @@ func (e *Engine) unsettle(jobs ...string) {
 	poke(e.settle)
 }
 
-// Settle looks at the jobs that were asked for and completes those that are. Run calls
-// it; tests do.
+// Settle looks at the jobs that were asked for and completes those that are, and judges
+// things that came and went. Run calls it; tests do.
 func (e *Engine) Settle(ctx context.Context) error {
+	failedToJudge := e.judgeConnections(ctx)
 	e.mu.Lock()
 	jobs := e.unsettled
 	e.unsettled = make(map[string]struct{})
@@ -38,7 +40,7 @@ func (e *Engine) Settle(ctx context.Context) error {
 			e.unsettle(id)
 		}
 	}
-	return failed
+	return cmp.Or(failed, failedToJudge)
 }
 
 // settleJob completes a SNAPSHOT job with nothing left to do: rolled out, and no execution
@@ -84,11 +86,11 @@ const (
 // then at those that are asked for. It also forgets memberships that ended.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
-		err := e.unsettleActive(ctx)
+		err := cmp.Or(e.forgetConnections(ctx), e.unsettleActive(ctx))
 		if err == nil {
 			break
 		}
-		e.log.Error("look for active jobs", "err", err)
+		e.log.Error("look for what a crash left", "err", err)
 		if !wait(ctx, settleRetry) {
 			return nil
 		}

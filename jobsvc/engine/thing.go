@@ -33,7 +33,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 	}
 	made := &jobsvc.Thing{Name: r.ThingName, ID: uuid.NewString(), TypeName: r.TypeName, Attributes: r.Attributes, Version: 1, CreatedAt: now}
 	var result *jobsvc.Thing
-	_, err = e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
 		existing, err := tx.Thing(r.ThingName)
 		switch {
 		case err != nil:
@@ -45,6 +45,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 			tx.PutThing(made)
 			tx.SetType(made.Name, "", made.TypeName)
 			result = made
+			return e.place(tx, made, now)
 		case existing.TypeName == r.TypeName && maps.Equal(existing.Attributes, r.Attributes):
 			result = existing
 		default:
@@ -57,6 +58,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 		}
 		return nil
 	})
+	e.logLeftOut(events)
 	return result, storeError(err)
 }
 
@@ -168,7 +170,11 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 	if r.RemoveType && r.TypeName != "" {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "thingTypeName and removeThingType exclude each other.")
 	}
-	_, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
+	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
 		t, err := tx.Thing(r.ThingName)
 		if err != nil {
 			return err
@@ -196,8 +202,9 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 		}
 		tx.PutThing(&changed)
 		tx.SetType(t.Name, t.TypeName, changed.TypeName)
-		return nil
+		return e.place(tx, &changed, now)
 	})
+	e.logLeftOut(events)
 	return storeError(err)
 }
 

@@ -67,15 +67,10 @@ func (e *Engine) CreateThingGroup(ctx context.Context, r *jobsvc.CreateThingGrou
 			tx.PutThingGroup(made)
 			tx.PutTags(store.Resource{Kind: jobsvc.ARNThingGroup, Name: made.Name}, r.Tags)
 			result = made
-		case g.Parent == r.ParentName && g.Description == r.Description && maps.Equal(g.Attributes, r.Attributes):
+		case !g.IsDynamic() && g.Parent == r.ParentName && g.Description == r.Description && maps.Equal(g.Attributes, r.Attributes):
 			result = g
 		default:
-			return &jobsvc.Error{
-				Code:        jobsvc.CodeAlreadyExists,
-				Message:     "Thing group " + r.ThingGroupName + " already exists with different properties.",
-				ResourceID:  g.ID,
-				ResourceARN: e.opts.Account.ARN(jobsvc.ARNThingGroup, g.Name),
-			}
+			return groupExists(&e.opts.Account, g)
 		}
 		return nil
 	})
@@ -90,6 +85,11 @@ func (e *Engine) roomBelow(ctx context.Context, parent, name string) error {
 	}
 	if ancestors == nil {
 		return parentNotFound(parent)
+	}
+	if g, err := e.store.ThingGroup(ctx, parent); err != nil {
+		return storeError(err)
+	} else if g != nil && g.IsDynamic() {
+		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing group %s is dynamic: it cannot be a parent.", parent)
 	}
 	if len(ancestors)+1 > e.limits.GroupDepth {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Thing groups may be nested %d levels deep at most.", e.limits.GroupDepth)
@@ -227,6 +227,12 @@ func (e *Engine) groupsBelow(ctx context.Context, parent, namePrefix, after stri
 //
 // AWS: UpdateThingGroup.
 func (e *Engine) UpdateThingGroup(ctx context.Context, r *jobsvc.UpdateThingGroupRequest) (version int64, err error) {
+	return e.changeThingGroup(ctx, r, func(_ *store.Tx, g *jobsvc.ThingGroup) error { return notDynamic(g) })
+}
+
+// changeThingGroup is the update of both kinds of groups. also judges a group, and makes
+// changes of its own.
+func (e *Engine) changeThingGroup(ctx context.Context, r *jobsvc.UpdateThingGroupRequest, also func(*store.Tx, *jobsvc.ThingGroup) error) (version int64, err error) {
 	if err := jobsvc.ValidateName("thingGroupName", r.ThingGroupName); err != nil {
 		return 0, err
 	}
@@ -245,6 +251,9 @@ func (e *Engine) UpdateThingGroup(ctx context.Context, r *jobsvc.UpdateThingGrou
 			return err
 		}
 		changed := *g
+		if err := also(tx, &changed); err != nil {
+			return err
+		}
 		changed.Description = r.Description
 		changed.Attributes = r.Attributes.Apply(g.Attributes)
 		if err := jobsvc.ValidateAttributes(changed.Attributes, e.limits.GroupAttributes); err != nil {
@@ -267,6 +276,11 @@ func (e *Engine) UpdateThingGroup(ctx context.Context, r *jobsvc.UpdateThingGrou
 //
 // AWS: DeleteThingGroup.
 func (e *Engine) DeleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGroupRequest) error {
+	return e.deleteThingGroup(ctx, r, func(g *jobsvc.ThingGroup) error { return notDynamic(g) })
+}
+
+// deleteThingGroup deletes a group that is of the right kind.
+func (e *Engine) deleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGroupRequest, right func(*jobsvc.ThingGroup) error) error {
 	if err := jobsvc.ValidateName("thingGroupName", r.ThingGroupName); err != nil {
 		return err
 	}
@@ -284,6 +298,9 @@ func (e *Engine) DeleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGrou
 	_, err = e.store.Update(ctx, store.GroupScope(r.ThingGroupName), func(tx *store.Tx) error {
 		g, err := tx.ThingGroup(r.ThingGroupName)
 		if err != nil || g == nil {
+			return err
+		}
+		if err := right(g); err != nil {
 			return err
 		}
 		if err := checkVersion("thing group "+g.Name, r.ExpectedVersion, g.Version); err != nil {

@@ -41,6 +41,8 @@ func (e *Engine) Fire(ctx context.Context, t store.Timer, now time.Time) error {
 		err = e.stepDelete(ctx, t)
 	case store.TimerGroup:
 		err = e.stepGroup(ctx, t)
+	case store.TimerDynamic:
+		err = e.stepDynamic(ctx, t)
 	case store.TimerTimeout:
 		err = e.stepTimeout(ctx, t, now)
 	default:

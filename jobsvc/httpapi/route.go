@@ -84,6 +84,11 @@ var iotHandlers = map[string]handler{
 	"AddThingToThingGroup":      (*api).addThingToThingGroup,
 	"ListThingsInThingGroup":    (*api).listThingsInThingGroup,
 
+	"CreateDynamicThingGroup": (*api).createDynamicThingGroup,
+	"UpdateDynamicThingGroup": (*api).updateDynamicThingGroup,
+	"DeleteDynamicThingGroup": (*api).deleteDynamicThingGroup,
+	"SearchIndex":             (*api).searchIndex,
+
 	"AddThingToBillingGroup":      (*api).billingGroup,
 	"CreateBillingGroup":          (*api).billingGroup,
 	"DeleteBillingGroup":          (*api).billingGroup,

@@ -39,11 +39,11 @@ func (a *api) listThingGroups(ctx context.Context, in *wire.ControlInput) ([]byt
 }
 
 func (a *api) addThingToThingGroup(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	group, thing, err := wire.DecodeThingAndGroup(in, a.Account)
+	req, err := wire.DecodeAddThingToThingGroup(in, a.Account)
 	if err != nil {
 		return nil, err
 	}
-	return empty(a.Engine.AddThingToThingGroup(ctx, group, thing))
+	return empty(a.Engine.UpdateThingGroupsForThing(ctx, req))
 }
 
 func (a *api) removeThingFromThingGroup(ctx context.Context, in *wire.ControlInput) ([]byte, error) {

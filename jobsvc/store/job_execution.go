@@ -319,6 +319,7 @@ const (
 	TimerDelete  TimerKind = 'd' // the sweep of a job being deleted
 	TimerTimeout TimerKind = 't' // the deadline of an execution
 	TimerGroup   TimerKind = 'g' // the sweep of a deleted thing group
+	TimerDynamic TimerKind = 'y' // the next step of the search for a dynamic group's members
 )
 
 // Timer is a stored point in time at which the engine has something to do. Guard

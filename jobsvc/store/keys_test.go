@@ -66,6 +66,8 @@ var goldenKeys = []struct {
 	{"tags", Resource{jobsvc.ARNThingGroup, "north"}.tagsKey(), "tthinggroup<00>north<00>", kv.Sys("group/north")},
 	{"tags of a type", Resource{jobsvc.ARNThingType, "pump"}.tagsKey(), "tthingtype<00>pump<00>", kv.Sys("thingtype/pump")},
 	{"timer of a group", timerKey(GroupTimer(&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "root"}, at)), "w<00><0102030405060708>gsgroup/north<00>id/root<00>", kv.Sys("group/north")},
+	{"timer of a dynamic group", timerKey(DynamicTimer(&jobsvc.ThingGroup{Name: "hot", ID: "id", Dynamic: &jobsvc.DynamicGroup{Build: 2}}, at)), "w<00><0102030405060708>ysgroup/hot<00>id<00>", kv.Sys("group/hot")},
+	{"dynamic groups", newKey(tagMeta, dynamicName), "sdynamicGroups<00>", kv.Sys("meta/dynamicGroups")},
 	{"template", newKey(tagTemplate, "ota"), "zota<00>", kv.Sys("jobtemplate/ota")},
 	{"template's document", newKey(tagTemplateDoc, "ota"), "iota<00>", kv.Sys("jobtemplate/ota")},
 	{"template by time", newKey(tagTemplateByTime).newest(at).name("ota"), "Z<fefdfcfbfaf9f8f7>ota<00>", kv.Sys("jobtemplate/ota")},

@@ -47,10 +47,13 @@ func GroupTimer(g *jobsvc.ThingGroup, deletedAt time.Time) Timer {
 	return Timer{Due: deletedAt, Kind: TimerGroup, Scope: groupScope(g.Name), JobID: g.ID + "/" + g.Parent, Guard: uint64(nanos(deletedAt))}
 }
 
+// Group tells which group a timer is about.
+func (t *Timer) Group() string { return strings.TrimPrefix(t.Scope.ID, groupScope("").ID) }
+
 // DeletedGroup tells which group a TimerGroup is about.
 func (t *Timer) DeletedGroup() DeletedGroup {
 	id, parent, _ := strings.Cut(t.JobID, "/")
-	return DeletedGroup{strings.TrimPrefix(t.Scope.ID, groupScope("").ID), id, parent, fromNanos(int64(t.Guard))}
+	return DeletedGroup{t.Group(), id, parent, fromNanos(int64(t.Guard))}
 }
 
 // DeleteThingGroup takes a group's record and its place under its parent away, and

@@ -49,6 +49,7 @@ func DecodeUpdateThingGroupsForThing(in *ControlInput) (*jobsvc.UpdateThingGroup
 		ThingName: d.required("thingName", o.string("thingName")),
 		Add:       o.strings("thingGroupsToAdd"),
 		Remove:    o.strings("thingGroupsToRemove"),
+		Override:  isTrue(o.bool("overrideDynamicGroups")),
 	}, d.result()
 }
 
@@ -68,6 +69,16 @@ func DecodeListThingGroups(in *ControlInput) (*jobsvc.ListThingGroupsRequest, er
 		Recursive:  d.queryBool("recursive"),
 		Page:       d.page("maxResults", "nextToken"),
 	}, d.result()
+}
+
+// DecodeAddThingToThingGroup reads PUT /thing-groups/addThingToThingGroup.
+func DecodeAddThingToThingGroup(in *ControlInput, a jobsvc.Account) (*jobsvc.UpdateThingGroupsForThingRequest, error) {
+	group, thing, err := DecodeThingAndGroup(in, a)
+	if err != nil {
+		return nil, err
+	}
+	d := &controlDecoder{in: in}
+	return &jobsvc.UpdateThingGroupsForThingRequest{ThingName: thing, Add: []string{group}, Override: isTrue(d.body().bool("overrideDynamicGroups"))}, d.result()
 }
 
 // DecodeThingAndGroup reads PUT /thing-groups/addThingToThingGroup and
@@ -152,6 +163,10 @@ type thingGroup struct {
 	ThingGroupID         string               `json:"thingGroupId"`
 	ThingGroupARN        string               `json:"thingGroupArn"`
 	Version              int64                `json:"version"`
+	IndexName            string               `json:"indexName,omitempty"`
+	QueryString          string               `json:"queryString,omitempty"`
+	QueryVersion         string               `json:"queryVersion,omitempty"`
+	Status               string               `json:"status,omitempty"`
 	ThingGroupProperties thingGroupProperties `json:"thingGroupProperties"`
 	ThingGroupMetadata   thingGroupMetadata   `json:"thingGroupMetadata"`
 }
@@ -169,6 +184,9 @@ func EncodeDescribeThingGroup(a jobsvc.Account, g *jobsvc.ThingGroupDescription)
 			RootToParentThingGroups: groupElements(a, g.Ancestors),
 			CreationDate:            controlTime(g.CreatedAt),
 		},
+	}
+	if d := g.Dynamic; d != nil {
+		out.IndexName, out.QueryString, out.QueryVersion, out.Status = jobsvc.ThingsIndex, d.QueryString, jobsvc.QueryVersion, string(d.Status)
 	}
 	if len(g.Attributes) > 0 {
 		out.ThingGroupProperties.AttributePayload = &attributePayload{g.Attributes}

@@ -44,6 +44,8 @@ var exceptions = map[jobsvc.Code]Exception{
 	jobsvc.CodeRegistrationCode:       {"RegistrationCodeValidationException", http.StatusBadRequest},
 	jobsvc.CodeVersionsLimit:          {"VersionsLimitExceededException", http.StatusConflict},
 	jobsvc.CodeMalformedPolicy:        {"MalformedPolicyException", http.StatusBadRequest},
+	jobsvc.CodeInvalidQuery:           {"InvalidQueryException", http.StatusBadRequest},
+	jobsvc.CodeIndexNotReady:          {"IndexNotReadyException", http.StatusBadRequest},
 	jobsvc.CodeUnavailable:            {"ServiceUnavailableException", http.StatusServiceUnavailable},
 	jobsvc.CodeInternal:               {"InternalFailureException", http.StatusInternalServerError},
 	jobsvc.CodeUnknownOperation:       {"UnknownOperationException", http.StatusNotFound},

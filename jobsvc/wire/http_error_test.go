@@ -34,6 +34,8 @@ func TestHTTPExceptions(t *testing.T) {
 		jobsvc.CodeRegistrationCode:       {Name: "RegistrationCodeValidationException", Status: 400},
 		jobsvc.CodeVersionsLimit:          {Name: "VersionsLimitExceededException", Status: 409},
 		jobsvc.CodeMalformedPolicy:        {Name: "MalformedPolicyException", Status: 400},
+		jobsvc.CodeInvalidQuery:           {Name: "InvalidQueryException", Status: 400},
+		jobsvc.CodeIndexNotReady:          {Name: "IndexNotReadyException", Status: 400},
 		jobsvc.CodeUnavailable:            {Name: "ServiceUnavailableException", Status: 503},
 		jobsvc.CodeInternal:               {Name: "InternalFailureException", Status: 500},
 		jobsvc.CodeUnknownOperation:       {Name: "UnknownOperationException", Status: 404},
