@@ -82,7 +82,12 @@ func (not) names() ([]string, bool) { return nil, false }
 type and []node
 
 func (n and) match(t *Thing) bool {
-	return !slices.ContainsFunc(n, func(of node) bool { return !of.match(t) })
+	for _, of := range n {
+		if !of.match(t) {
+			return false
+		}
+	}
+	return true
 }
 
 func (n and) names() ([]string, bool) {
@@ -97,7 +102,12 @@ func (n and) names() ([]string, bool) {
 type or []node
 
 func (n or) match(t *Thing) bool {
-	return slices.ContainsFunc(n, func(of node) bool { return of.match(t) })
+	for _, of := range n {
+		if of.match(t) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n or) names() (all []string, ok bool) {
