@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,4 +307,85 @@ func TestRunForgets(t *testing.T) {
 		stop()
 		w.must(<-done)
 	})
+}
+
+// A target may have so many groups below it that their names do not fit into one record.
+func TestRolloutToThousandsOfGroups(t *testing.T) {
+	w := newWorldOn(t, memkv.Open(memkv.Options{ScopeOf: store.ScopeOf}), nil)
+	long := strings.Repeat("x", 110)
+	w.group("root", "")
+	var things []string
+	for i := range 50 {
+		hall := fmt.Sprintf("hall-%02d-%s", i, long)
+		w.group(hall, "root")
+		for j := range 90 {
+			w.group(fmt.Sprintf("cell-%02d-%02d-%s", i, j, long), hall)
+		}
+		thing := fmt.Sprintf("pump-%02d", i)
+		things = append(things, thing)
+		w.thing(thing)
+		w.must(w.AddThingToThingGroup(w.ctx, fmt.Sprintf("cell-%02d-%02d-%s", i, i, long), thing))
+	}
+	w.thing("alone")
+	w.job("fw", thingARN("alone"), groupARN("root"), thingARN(things[7]))
+	// What happens to the groups afterwards does not matter.
+	w.must(w.DeleteThingGroup(w.ctx, &jobsvc.DeleteThingGroupRequest{ThingGroupName: fmt.Sprintf("cell-%02d-%02d-%s", 3, 3, long)}))
+	w.group("late", "root")
+	w.thing("late")
+	w.must(w.AddThingToThingGroup(w.ctx, "late", "late"))
+	w.runTimers()
+	var got []string
+	for _, x := range w.executions("fw", jobsvc.StatusQueued, 250) {
+		got = append(got, x.ThingName)
+	}
+	if want := append([]string{"alone"}, things...); !slices.Equal(got, want) {
+		t.Errorf("executions of %q, want %q", got, want)
+	}
+	w.checkCounters("fw")
+}
+
+// Groups that change, and a restart, between two steps of a rollout change nothing for it.
+func TestGroupsChangeInMidRollout(t *testing.T) {
+	const each = 2_300 // more than a step does, in two groups together
+	w := newWorldOn(t, memkv.Open(memkv.Options{ScopeOf: store.ScopeOf}), func(db kv.DB) kv.DB { return db.(*memkv.DB).Reopen() })
+	w.group("root", "")
+	var want []string
+	for _, g := range []string{"a", "b"} {
+		w.group(g, "root")
+		for i := range each {
+			thing := fmt.Sprintf("%s-%04d", g, i)
+			want = append(want, thing)
+			w.thing(thing)
+			w.must(w.AddThingToThingGroup(w.ctx, g, thing))
+		}
+	}
+	w.thing("b-1000-late")
+	w.job("fw", groupARN("root"))
+	if !w.fireOne() {
+		t.Fatal("no step")
+	}
+	if got := w.describe("fw").ProcessDetails.Queued; got == 0 || got >= 2*each {
+		t.Fatalf("%d executions after a step: this tests nothing", got)
+	}
+	w.must(w.DeleteThingGroup(w.ctx, &jobsvc.DeleteThingGroupRequest{ThingGroupName: "b"}))
+	w.must(w.RemoveThingFromThingGroup(w.ctx, "a", "a-2299"))
+	w.group("b", "root", "b-1000-late", "b-2000")
+	w.group("c", "root", "b-2299")
+	w.restart()
+	w.now = w.now.Add(time.Hour)
+	w.forget()
+	w.runTimers()
+	got := map[string]bool{}
+	for _, x := range w.executions("fw", jobsvc.StatusQueued, 250) {
+		got[x.ThingName] = true
+	}
+	for _, thing := range want {
+		if !got[thing] {
+			t.Fatalf("%s has no execution", thing)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d executions, want %d", len(got), len(want))
+	}
+	w.checkCounters("fw")
 }

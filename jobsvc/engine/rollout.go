@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -49,11 +48,10 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		// Canceled or deleted since the timer was read: they cleared it.
 		return e.dropTimer(ctx, t)
 	}
-	if r, err = e.resolved(ctx, job, r); err != nil || r == nil {
-		return err
-	}
+	r.Sources = sourcesOf(job, r)
+	w := &walk{e: e, job: job}
 	if r.Claimed != "" { // whoever claimed it did not come to close it
-		things, err := e.claimed(ctx, job, r)
+		things, err := w.claimed(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -62,7 +60,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		}
 	}
 	for range chunksPerStep {
-		next, things, err := e.nextChunk(ctx, job, r)
+		next, things, err := w.nextChunk(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -87,35 +85,6 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	closed.Done, closed.Claimed = r.Claimed, ""
 	_, err = e.putRollout(ctx, job.ID, r, &closed, nil)
 	return err
-}
-
-// resolved resolves the targets to groups, each once: those of the job at the first step,
-// those that were added later at the step that follows. It gives nil when another step came
-// first.
-func (e *Engine) resolved(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (*store.Rollout, error) {
-	unresolved := func(s store.RolloutSource) bool { return !s.Resolved() }
-	if r.Sources != nil && !slices.ContainsFunc(r.Sources, unresolved) {
-		return r, nil
-	}
-	next := *r
-	next.Sources = sourcesOf(job, r)
-	for i := range next.Sources {
-		src := &next.Sources[i]
-		if src.Resolved() {
-			continue
-		}
-		kind, name, _ := e.opts.Account.Parse(src.ARN)
-		if kind == jobsvc.ARNThing {
-			src.Thing = name
-			continue
-		}
-		groups, err := registry.Descendants(ctx, e.store, name, asOf(job, src))
-		if err != nil {
-			return nil, err
-		}
-		src.Groups = groups
-	}
-	return e.putRollout(ctx, job.ID, r, &next, nil)
 }
 
 // asOf is the time that says who is a member of a target.
@@ -166,18 +135,47 @@ type member struct {
 	asOf     time.Time
 }
 
+// walk goes over the things of a rollout for as long as a step lasts.
+type walk struct {
+	e   *Engine
+	job *jobsvc.Job
+
+	// The groups of the source looked at last, by its ARN. They are found anew in each
+	// step, which costs what reading the members of one chunk does: there may be more of
+	// them than a record holds, and as of one time they are always the same.
+	resolved string
+	groups   []string
+}
+
+// groupsOf gives a target group with those below it.
+func (w *walk) groupsOf(ctx context.Context, src *store.RolloutSource, name string, at time.Time) ([]string, error) {
+	if w.resolved != src.ARN {
+		groups, err := registry.Descendants(ctx, w.e.store, name, at)
+		if err != nil {
+			return nil, err
+		}
+		w.resolved, w.groups = src.ARN, groups
+	}
+	return w.groups, nil
+}
+
 // members gives the first things of the source being worked on that come after r.Done,
 // a chunk of them at most. ended tells that there are no others.
-func (e *Engine) members(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (things []member, ended bool, err error) {
+func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, ended bool, err error) {
 	src := &r.Sources[r.Source]
-	at := asOf(job, src)
-	if src.Thing != "" {
+	at := asOf(w.job, src)
+	kind, name, _ := w.e.opts.Account.Parse(src.ARN)
+	if kind == jobsvc.ARNThing {
 		if r.Done == "" {
-			things = []member{{name: src.Thing, asOf: at}}
+			things = []member{{name: name, asOf: at}}
 		}
 		return things, true, nil
 	}
-	list, ended, err := registry.Members(ctx, e.store, src.Groups, r.Done, rolloutChunk, at)
+	groups, err := w.groupsOf(ctx, src, name, at)
+	if err != nil {
+		return nil, false, err
+	}
+	list, ended, err := registry.Members(ctx, w.e.store, groups, r.Done, rolloutChunk, at)
 	if err != nil {
 		return nil, false, err
 	}
@@ -190,10 +188,10 @@ func (e *Engine) members(ctx context.Context, job *jobsvc.Job, r *store.Rollout)
 
 // claimed gives the things of a chunk that was claimed before: those after r.Done, up to
 // and including the one named.
-func (e *Engine) claimed(ctx context.Context, job *jobsvc.Job, r *store.Rollout) ([]member, error) {
+func (w *walk) claimed(ctx context.Context, r *store.Rollout) ([]member, error) {
 	var all []member
 	for from := *r; ; {
-		things, ended, err := e.members(ctx, job, &from)
+		things, ended, err := w.members(ctx, &from)
 		if err != nil {
 			return nil, err
 		}
@@ -212,13 +210,13 @@ func (e *Engine) claimed(ctx context.Context, job *jobsvc.Job, r *store.Rollout)
 
 // nextChunk gives the things after the claimed chunk, of the next source when this one
 // is through, and the rollout with them claimed; no things at the end.
-func (e *Engine) nextChunk(ctx context.Context, job *jobsvc.Job, r *store.Rollout) (*store.Rollout, []member, error) {
+func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) (*store.Rollout, []member, error) {
 	next := *r
 	if r.Claimed != "" {
 		next.Done, next.Claimed = r.Claimed, ""
 	}
 	for ; next.Source < len(next.Sources); next.Source, next.Done = next.Source+1, "" {
-		things, _, err := e.members(ctx, job, &next)
+		things, _, err := w.members(ctx, &next)
 		if err != nil {
 			return nil, nil, err
 		}

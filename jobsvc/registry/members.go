@@ -16,29 +16,25 @@ import (
 // deleted since included. A zero asOf means now.
 func Descendants(ctx context.Context, s *store.Store, group string, asOf time.Time) ([]string, error) {
 	all := []string{group}
+	known := map[string]bool{group: true}
+	add := func(name string) {
+		if !known[name] {
+			known[name] = true
+			all = append(all, name)
+		}
+	}
 	for i := 0; i < len(all); i++ {
 		for after := ""; ; {
-			children, next, err := s.GroupChildren(ctx, all[i], after, jobsvc.MaxPageSize)
+			children, next, err := childrenAt(ctx, s, all[i], after, asOf)
 			if err != nil {
 				return nil, err
 			}
 			for _, c := range children {
-				if asOf.IsZero() {
-					all = append(all, c)
-					continue
-				}
-				g, err := s.ThingGroup(ctx, c)
-				if err != nil {
-					return nil, err
-				}
-				if g != nil && !g.CreatedAt.After(asOf) {
-					all = append(all, c)
-				}
+				add(c)
 			}
-			if next == "" {
+			if after = next; after == "" {
 				break
 			}
-			after = next
 		}
 		if asOf.IsZero() {
 			continue
@@ -48,12 +44,30 @@ func Descendants(ctx context.Context, s *store.Store, group string, asOf time.Ti
 			return nil, err
 		}
 		for _, c := range gone {
-			if !slices.Contains(all, c) {
-				all = append(all, c)
-			}
+			add(c)
 		}
 	}
 	return all, nil
+}
+
+// childrenAt gives a page of the direct children there are, made by asOf unless that is
+// zero.
+func childrenAt(ctx context.Context, s *store.Store, parent, after string, asOf time.Time) (names []string, next string, err error) {
+	names, next, err = s.GroupChildren(ctx, parent, after, jobsvc.MaxPageSize)
+	if err != nil || asOf.IsZero() || len(names) == 0 {
+		return names, next, err
+	}
+	groups, err := s.ThingGroups(ctx, names)
+	if err != nil {
+		return nil, "", err
+	}
+	early := names[:0]
+	for i, g := range groups {
+		if g != nil && !g.CreatedAt.After(asOf) {
+			early = append(early, names[i])
+		}
+	}
+	return early, next, nil
 }
 
 // Members lists the things of groups by name, each once: those after a name, at most

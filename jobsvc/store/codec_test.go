@@ -58,10 +58,10 @@ func TestJSONRecords(t *testing.T) {
 		},
 		{
 			&Rollout{
-				Sources: []RolloutSource{{ARN: "arn:t", Thing: "pump"}, {ARN: "arn:g", Groups: []string{"north"}, AsOf: at}},
+				Sources: []RolloutSource{{ARN: "arn:t"}, {ARN: "arn:g", AsOf: at}},
 				Source:  1, Done: "a", Claimed: "b", Steps: 4,
 			},
-			`{"Sources":[{"ARN":"arn:t","Thing":"pump"},{"ARN":"arn:g","Groups":["north"],"AsOf":"1972-04-20T13:17:39.790382856Z"}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
+			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z"}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
 		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},

@@ -217,8 +217,7 @@ func (s *Store) ListJobs(ctx context.Context, from JobCursor, limit int, keep fu
 // cover. A chunk of things is claimed before they are touched and closed after, so
 // that whoever comes next goes on where the last one stopped.
 type Rollout struct {
-	// Sources are the targets in order, with the groups whose members each covers:
-	// itself and its descendants. Filled at the first step.
+	// Sources are the targets in order. Filled at the first step.
 	Sources []RolloutSource
 	// Source is the index of the one being worked on.
 	Source int
@@ -230,18 +229,12 @@ type Rollout struct {
 	Steps uint64
 }
 
-// RolloutSource is one target: a thing, or groups. With neither it is still to be
-// resolved.
+// RolloutSource is one target.
 type RolloutSource struct {
-	ARN    string
-	Thing  string   `json:",omitempty"`
-	Groups []string `json:",omitempty"`
+	ARN string
 	// AsOf is the time that says who is a member; zero for the beginning of the job.
 	AsOf time.Time `json:",omitzero"`
 }
-
-// Resolved tells whether it is known what the target stands for.
-func (s *RolloutSource) Resolved() bool { return s.Thing != "" || s.Groups != nil }
 
 // Rollout reads the rollout of the transaction's job; nil when there is none.
 func (t *Tx) Rollout(id string) (*Rollout, error) {
