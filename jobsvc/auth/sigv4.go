@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -11,9 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -57,10 +53,10 @@ type Signature struct {
 	Time          time.Time
 	Presigned     bool
 	Expires       time.Duration // of a presigned URL
+	Query         url.Values    // the query of the request, not to be changed
 
 	scopeDate string
 	value     string
-	query     url.Values
 }
 
 // ParseSignature takes the signature of a request apart.
@@ -68,12 +64,12 @@ type Signature struct {
 // Errors: CodeMissingCredentials when there is none; CodeInvalidSignature for one
 // that is malformed.
 func ParseSignature(r *SignedRequest) (*Signature, error) {
-	query, err := url.ParseQuery(r.RawQuery)
+	query, err := parseQuery(r.RawQuery)
 	if err != nil {
 		// A parameter dropped here would be one that nobody signed.
 		return nil, malformed("the query string cannot be parsed")
 	}
-	s := &Signature{query: query}
+	s := &Signature{Query: query}
 	var credential, headers, date string
 	if params, ok := strings.CutPrefix(r.Header.Get("Authorization"), sigV4Algorithm+" "); ok {
 		for part := range strings.SplitSeq(params, ",") {
@@ -105,8 +101,8 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 	}
 
 	// The access key ID is what is left of the scope; ours have no slash.
-	scope := strings.Split(credential, "/")
-	if len(scope) != 5 || scope[4] != scopeTerminator || slices.Contains(scope, "") {
+	scope, ok := splitScope(credential)
+	if !ok {
 		return nil, malformed("Credential must be ACCESS-KEY/DATE/REGION/SERVICE/" + scopeTerminator)
 	}
 	s.AccessKeyID, s.scopeDate, s.Region, s.Service = scope[0], scope[1], scope[2], scope[3]
@@ -123,27 +119,45 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 	return s, nil
 }
 
+func parseQuery(raw string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	return url.ParseQuery(raw)
+}
+
+// splitScope takes apart ACCESS-KEY/DATE/REGION/SERVICE/aws4_request.
+func splitScope(credential string) (scope [5]string, ok bool) {
+	rest := credential
+	for i := range scope {
+		if scope[i], rest, ok = strings.Cut(rest, "/"); scope[i] == "" || ok != (i < len(scope)-1) {
+			return scope, false
+		}
+	}
+	return scope, scope[4] == scopeTerminator
+}
+
 func malformed(what string) error {
 	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The signature of the request is malformed: %s.", what)
 }
 
 // Verify tells whether the request r was signed with the secret, at a time within
-// MaxClockSkew of now. Errors: CodeInvalidSignature.
+// MaxClockSkew of now. keys, which may be nil, remembers what is derived from the
+// secret. Errors: CodeInvalidSignature.
 //
-// The signature is computed anew by the signer of AWS's own SDK and compared in
-// constant time. Neither service is S3, so the escaped path is escaped once more.
-// What goes into the computation:
+// The signature is computed anew and compared in constant time. Neither service is S3,
+// so the escaped path is escaped once more. What goes into the computation:
 //
 //   - The headers named in SignedHeaders and no others: proxies add some. host and,
 //     in the header form, x-amz-date must be among them, and so must a header that is
 //     input of an operation.
-//   - content-length only if named. The SDK's signer adds it for a body that is not
-//     empty; so a signature over the content length 0 cannot be verified, nor one
-//     over user-agent, expect, transfer-encoding, authorization or x-amzn-trace-id,
-//     which that signer leaves out because proxies change them.
+//   - content-length only if named. AWS's SDK signs it for a body that is not empty; so
+//     a signature over the content length 0 cannot be verified, nor one over user-agent,
+//     expect, transfer-encoding, authorization or x-amzn-trace-id, which that signer
+//     leaves out because proxies change them.
 //   - The hash of the body received. X-Amz-Content-Sha256, where a client sends it,
 //     must be that hash, or UNSIGNED-PAYLOAD over TLS.
-func (s *Signature) Verify(r *SignedRequest, secret string, now time.Time) error {
+func (s *Signature) Verify(r *SignedRequest, secret string, keys *SigningKeys, now time.Time) error {
 	if err := s.checkTime(now); err != nil {
 		return err
 	}
@@ -154,19 +168,37 @@ func (s *Signature) Verify(r *SignedRequest, secret string, now time.Time) error
 	if err != nil {
 		return err
 	}
-	want, headers, err := s.compute(r, secret, payload)
-	if err != nil {
+	if s.Presigned {
+		return s.verifyPresigned(r, secret, payload)
+	}
+	if !s.headersVerifiable(r) {
+		return s.unverifiable(s.verifiableHeaders(r))
+	}
+	key, known := keys.get(s, secret)
+	if !known {
+		key = s.deriveKey(secret)
+	}
+	if err := s.match(s.sign(r, key[:], payload)); err != nil {
 		return err
 	}
-	if !slices.Equal(headers, s.SignedHeaders) {
-		return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The signed headers (%s) cannot be verified; of this request they would be: %s.",
-			strings.Join(s.SignedHeaders, ";"), strings.Join(headers, ";"))
-	}
-	if subtle.ConstantTimeCompare([]byte(want), []byte(s.value)) != 1 {
-		return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The request signature we calculated does not match the signature you provided. "+
-			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+	if !known {
+		keys.put(s, secret, key)
 	}
 	return nil
+}
+
+// match compares the signature with the one that was computed, in hexadecimal.
+func (s *Signature) match(want []byte) error {
+	if subtle.ConstantTimeCompare(want, []byte(s.value)) == 1 {
+		return nil
+	}
+	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The request signature we calculated does not match the signature you provided. "+
+		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+}
+
+func (s *Signature) unverifiable(headers []string) error {
+	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The signed headers (%s) cannot be verified; of this request they would be: %s.",
+		strings.Join(s.SignedHeaders, ";"), strings.Join(headers, ";"))
 }
 
 // checkTime refuses a signature that is too old or not yet valid, in AWS's words:
@@ -191,29 +223,34 @@ func (s *Signature) checkTime(now time.Time) error {
 }
 
 func (s *Signature) checkSignedHeaders(r *SignedRequest) error {
-	required := []string{"host"}
-	if !s.Presigned {
-		required = append(required, "x-amz-date")
-	}
-	for _, h := range inputHeaders {
-		if r.Header.Get(h) != "" {
-			required = append(required, h)
+	missing := ""
+	switch {
+	case !slices.Contains(s.SignedHeaders, "host"):
+		missing = "host"
+	case !s.Presigned && !slices.Contains(s.SignedHeaders, "x-amz-date"):
+		missing = "x-amz-date"
+	default:
+		i := slices.IndexFunc(inputHeaders, func(h string) bool { return r.Header.Get(h) != "" && !slices.Contains(s.SignedHeaders, h) })
+		if i < 0 {
+			return nil
 		}
+		missing = inputHeaders[i]
 	}
-	for _, h := range required {
-		if !slices.Contains(s.SignedHeaders, h) {
-			return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The header '%s' must be signed.", h)
-		}
-	}
-	return nil
+	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The header '%s' must be signed.", missing)
 }
 
+// emptyHash is the hash of no body, in hexadecimal.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 func (s *Signature) payloadHash(r *SignedRequest) (string, error) {
-	sum := sha256.Sum256(r.Body)
-	hash := hex.EncodeToString(sum[:])
+	hash := emptyHash
+	if len(r.Body) > 0 {
+		sum := sha256.Sum256(r.Body)
+		hash = hex.EncodeToString(sum[:])
+	}
 	claimed := r.Header.Get("X-Amz-Content-Sha256")
 	if claimed == "" && s.Presigned {
-		claimed = s.query.Get("X-Amz-Content-Sha256")
+		claimed = s.Query.Get("X-Amz-Content-Sha256")
 	}
 	switch {
 	case claimed == "" || claimed == hash:
@@ -224,56 +261,4 @@ func (s *Signature) payloadHash(r *SignedRequest) (string, error) {
 		return "", jobsvc.Errorf(jobsvc.CodeInvalidSignature, "x-amz-content-sha256 may be %s over TLS only.", unsignedPayload)
 	}
 	return "", jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The provided 'x-amz-content-sha256' header does not match what was computed.")
-}
-
-// compute makes the signature and the sorted list of headers it covers.
-func (s *Signature) compute(r *SignedRequest, secret, payload string) (signature string, headers []string, err error) {
-	query := make(url.Values, len(s.query))
-	for k, v := range s.query {
-		query[k] = slices.Clone(v)
-	}
-	query.Del("X-Amz-Signature")
-	req := &http.Request{
-		Method: r.Method,
-		Host:   r.Host,
-		// Opaque hands the path over as it came. Without a scheme no port is a default
-		// one, so Host stays as the client wrote it.
-		URL:    &url.URL{Opaque: "//-" + r.Path, RawQuery: query.Encode()},
-		Header: http.Header{},
-	}
-	for _, h := range s.SignedHeaders {
-		switch name := http.CanonicalHeaderKey(h); name {
-		case "Host":
-		case "Content-Length":
-			req.ContentLength = r.ContentLength
-		default:
-			if v := r.Header.Values(name); len(v) > 0 {
-				req.Header[name] = slices.Clone(v)
-			}
-		}
-	}
-	// A signer of its own each time: it caches derived keys by access key ID and
-	// region for a day, so a shared one would accept the old secret of a changed key
-	// and grow with every region that a stranger makes up.
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableHeaderHoisting = true })
-	cred := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: secret}
-	ctx := context.Background() // the signer takes one and does no I/O
-	if s.Presigned {
-		uri, _, err := signer.PresignHTTP(ctx, cred, req, payload, s.Service, s.Region, s.Time)
-		if err != nil {
-			return "", nil, malformed("it cannot be computed")
-		}
-		_, raw, _ := strings.Cut(uri, "?")
-		q, err := url.ParseQuery(raw)
-		if err != nil {
-			return "", nil, malformed("it cannot be computed")
-		}
-		return q.Get("X-Amz-Signature"), strings.Split(q.Get("X-Amz-SignedHeaders"), ";"), nil
-	}
-	if err := signer.SignHTTP(ctx, cred, req, payload, s.Service, s.Region, s.Time); err != nil {
-		return "", nil, malformed("it cannot be computed")
-	}
-	_, rest, _ := strings.Cut(req.Header.Get("Authorization"), "SignedHeaders=")
-	list, signature, _ := strings.Cut(rest, ", Signature=")
-	return signature, strings.Split(list, ";"), nil
 }
