@@ -92,25 +92,19 @@ type call struct {
 	operation string // "Unknown" until the route is found
 	caller    string // name of the operator
 	input     wire.ControlInput
-	buffer    *[]byte // of buffers, once it was asked for
+	buffer    *[]byte // of buffers, once there is an input
 }
 
-// buffers are for answers that are large: pages of lists.
+// buffers are for answers that are large: see wire.ControlInput.Answer.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxBuffer is the largest buffer that is kept.
 const maxBuffer = 256 << 10
 
-// scratch is memory that an answer may be appended to.
-func (c *call) scratch() []byte {
-	c.buffer = buffers.Get().(*[]byte)
-	return (*c.buffer)[:0]
-}
-
-// release gives the memory of an answer back once it is sent.
-func (c *call) release(body []byte) {
-	if c.buffer != nil && cap(body) <= maxBuffer {
-		*c.buffer = body
+// release gives the memory of the answer back once it is sent.
+func (c *call) release() {
+	if c.buffer != nil && cap(c.input.Answer) <= maxBuffer {
+		*c.buffer = c.input.Answer
 		buffers.Put(c.buffer)
 	}
 }
@@ -134,7 +128,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Content-Length"] = values[2:3:3]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away is nobody's fault
-	c.release(body)
+	c.release()
 
 	a.metrics.observe(c.operation, status, time.Since(start))
 	a.log(c, r, status, code, err, time.Since(start))
@@ -195,7 +189,11 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 	} else if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The query string cannot be parsed.")
 	}
-	c.input = wire.ControlInput{Path: params, Query: query, Principal: r.Header.Get("x-amzn-principal"), Body: received}
+	c.buffer = buffers.Get().(*[]byte)
+	c.input = wire.ControlInput{
+		Path: params, Query: query, Principal: r.Header.Get("x-amzn-principal"), Body: received,
+		Answer: (*c.buffer)[:0],
+	}
 	return route.handle(a, r.Context(), &c.input)
 }
 

@@ -136,7 +136,7 @@ func (r *route) params(segments []string) (map[string]string, bool) {
 		return nil, false
 	}
 	for i, want := range r.segments {
-		if isParam := want[:1] == "{"; isParam && segments[i] == "" || !isParam && segments[i] != want {
+		if isParam := strings.HasPrefix(want, "{"); isParam && segments[i] == "" || !isParam && segments[i] != want {
 			return nil, false
 		}
 	}

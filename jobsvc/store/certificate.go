@@ -177,13 +177,13 @@ func (s *Store) PoliciesOf(ctx context.Context, target, afterName string, limit 
 	return listKeys(ctx, s, newKey(tagAttached, target), afterName, limit)
 }
 
-// AccessKey reads an access key.
+// AccessKey reads an access key. It is shared: not to be changed.
 func (s *Store) AccessKey(ctx context.Context, id string) (*jobsvc.AccessKey, error) {
 	b, err := s.get(ctx, newKey(tagAccessKey, id))
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON[jobsvc.AccessKey](b)
+	return s.accessKeys.decode(id, b)
 }
 
 // PutAccessKey writes an access key.

@@ -80,6 +80,7 @@ type DB struct {
 	clock     *clock
 	snapshots snapshots
 	recent    *recent
+	counted   counted
 	committer *committer
 
 	// life is held for reading while a method uses Badger or the queue, so that
@@ -226,6 +227,9 @@ func (db *DB) Counters(ctx context.Context, prefix []byte) (map[string]int64, er
 		return nil, err
 	}
 	defer db.leave()
+	if m, ok := db.counted.get(prefix); ok {
+		return m, nil
+	}
 	s := db.snapshot()
 	defer s.release()
 	m := make(map[string]int64)
@@ -242,6 +246,7 @@ func (db *DB) Counters(ctx context.Context, prefix []byte) (map[string]int64, er
 		}
 		m[string(item.Key())] = n
 	}
+	db.counted.learn(prefix, m, s.txn.ReadTs())
 	return m, nil
 }
 
