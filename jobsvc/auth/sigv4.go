@@ -28,7 +28,11 @@ const (
 
 // inputHeaders carry input of operations, so one that is not signed could be put
 // there by anybody on the way.
-var inputHeaders = []string{"x-amzn-principal", "x-amzn-iot-principal", "x-amzn-iot-policy"}
+var inputHeaders = []struct{ name, signed string }{
+	{"X-Amzn-Principal", "x-amzn-principal"},
+	{"X-Amzn-Iot-Principal", "x-amzn-iot-principal"},
+	{"X-Amzn-Iot-Policy", "x-amzn-iot-policy"},
+}
 
 // SignedRequest is what of a request a signature covers, as it was received.
 type SignedRequest struct {
@@ -230,11 +234,15 @@ func (s *Signature) checkSignedHeaders(r *SignedRequest) error {
 	case !s.Presigned && !slices.Contains(s.SignedHeaders, "x-amz-date"):
 		missing = "x-amz-date"
 	default:
-		i := slices.IndexFunc(inputHeaders, func(h string) bool { return r.Header.Get(h) != "" && !slices.Contains(s.SignedHeaders, h) })
-		if i < 0 {
-			return nil
+		for _, h := range inputHeaders {
+			if r.Header.Get(h.name) != "" && !slices.Contains(s.SignedHeaders, h.signed) {
+				missing = h.signed
+				break
+			}
 		}
-		missing = inputHeaders[i]
+	}
+	if missing == "" {
+		return nil
 	}
 	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The header '%s' must be signed.", missing)
 }

@@ -24,6 +24,17 @@ func neverSigned(canonicalName string) bool {
 	return false
 }
 
+// canonicalName is http.CanonicalHeaderKey, which allocates for names it does not know.
+func canonicalName(h string) string {
+	switch h {
+	case "x-amz-date":
+		return "X-Amz-Date"
+	case "x-amz-content-sha256":
+		return "X-Amz-Content-Sha256"
+	}
+	return http.CanonicalHeaderKey(h)
+}
+
 // canHold tells whether the request has a header that a signature can cover.
 func (r *SignedRequest) canHold(canonicalName string) bool {
 	switch canonicalName {
@@ -40,7 +51,7 @@ func (r *SignedRequest) canHold(canonicalName string) bool {
 func (s *Signature) headersVerifiable(r *SignedRequest) bool {
 	last := ""
 	for _, h := range s.SignedHeaders {
-		if h <= last || h != strings.ToLower(h) || !r.canHold(http.CanonicalHeaderKey(h)) {
+		if h <= last || h != strings.ToLower(h) || !r.canHold(canonicalName(h)) {
 			return false
 		}
 		last = h
@@ -52,7 +63,7 @@ func (s *Signature) headersVerifiable(r *SignedRequest) bool {
 func (s *Signature) verifiableHeaders(r *SignedRequest) []string {
 	var list []string
 	for _, h := range s.SignedHeaders {
-		if r.canHold(http.CanonicalHeaderKey(h)) {
+		if r.canHold(canonicalName(h)) {
 			list = append(list, strings.ToLower(h))
 		}
 	}
@@ -91,7 +102,7 @@ func (s *Signature) appendCanonical(b []byte, r *SignedRequest, payload string) 
 		case "x-amz-date": // one, and as it was understood
 			b = s.Time.UTC().AppendFormat(b, amzDateLayout)
 		default:
-			for i, v := range r.Header[http.CanonicalHeaderKey(h)] {
+			for i, v := range r.Header[canonicalName(h)] {
 				if i > 0 {
 					b = append(b, ',')
 				}

@@ -191,7 +191,7 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 	}
 	c.buffer = buffers.Get().(*[]byte)
 	c.input = wire.ControlInput{
-		Path: params, Query: query, Principal: r.Header.Get("x-amzn-principal"), Body: received,
+		Path: params, Query: query, Principal: r.Header.Get("X-Amzn-Principal"), Body: received,
 		Answer: (*c.buffer)[:0],
 	}
 	return route.handle(a, r.Context(), &c.input)
