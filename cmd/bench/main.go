@@ -37,6 +37,8 @@ type cli struct {
 	Echo   echoCmd   `cmd:"" hidden:""`
 	Worker workerCmd `cmd:"" hidden:""`
 	Floor  floorCmd  `cmd:"" hidden:""`
+
+	HTTPFloor httpFloorCmd `cmd:"" name:"http-floor" hidden:""`
 }
 
 func main() {

@@ -52,38 +52,56 @@ func controlPlane(ctx context.Context, b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer mock.stop()
+	floor, err := b.httpFloor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer floor.stop()
 
 	var table []result
 	for _, q := range paths {
-		// Both get the same request, signed once a round: a signature is good for minutes.
+		// All get the same request, signed once a round: a signature is good for minutes.
+		run := func(ctx context.Context, addr string) (*load.Result, error) {
+			req, err := p.signed(ctx, http.MethodGet, q.path, nil)
+			if err != nil {
+				return nil, err
+			}
+			return load.HTTP(addr, req, controlConns, b.Duration)
+		}
+		name, _, _ := strings.Cut(q.name, ",")
 		r, err := turns(ctx, b.Rounds, func(ctx context.Context) (reading, error) {
-			req, err := p.signed(ctx, http.MethodGet, q.path, nil)
-			if err != nil {
-				return reading{}, err
-			}
-			name, _, _ := strings.Cut(q.name, ",")
-			return b.profiled(p, name, func() (*load.Result, error) {
-				return load.HTTP(strings.TrimPrefix(p.admin, "http://"), req, controlConns, b.Duration)
-			})
+			return b.profiled(p, name, func() (*load.Result, error) { return run(ctx, strings.TrimPrefix(p.admin, "http://")) })
 		}, func(ctx context.Context) (reading, error) {
-			req, err := p.signed(ctx, http.MethodGet, q.path, nil)
-			if err != nil {
-				return reading{}, err
-			}
-			return mock.measure(func() (*load.Result, error) { return load.HTTP(mock.plain, req, controlConns, b.Duration) })
+			return mock.measure(func() (*load.Result, error) { return run(ctx, mock.plain) })
+		}, func(ctx context.Context) (reading, error) {
+			return floor.measure(func() (*load.Result, error) { return run(ctx, floor.plain) })
 		})
 		if err != nil {
 			return table, err
 		}
 		note := fmt.Sprintf("%d bytes; %d executions; plain HTTP, signed, %d connections", len(ready[q.path]), b.size.executions, controlConns)
-		table = append(table, comparison{q.name, "req/s", "a threaded server of Python's standard library", r[0], r[1], atLeast(10), note}.row(reading.val))
+		table = append(table,
+			comparison{q.name, "req/s", "a threaded server of Python's standard library", r[0], r[1], atLeast(10), note}.row(reading.val),
+			comparison{q.name + ", against the floor", "req/s", "net/http with constant bytes", r[0], r[2], nil, ""}.row(reading.val))
 	}
 	return table, nil
 }
 
+// answersFile is where both servers with ready answers find them.
+func (b *bench) answersFile() string { return filepath.Join(b.dir, "http-answers.json") }
+
+// httpFloor starts a net/http server with the answers that mock got.
+func (b *bench) httpFloor(ctx context.Context) (*server, error) {
+	p, addr, err := proc.StartServer(ctx, "http-floor", b.self, "http-floor", b.answersFile())
+	if err != nil {
+		return nil, err
+	}
+	return &server{name: "http-floor", procs: []*proc.Process{p}, plain: addr}, nil
+}
+
 // mock starts the Python server.
 func (b *bench) mock(ctx context.Context, ready answers) (*server, error) {
-	script, file := filepath.Join(b.dir, "mock.py"), filepath.Join(b.dir, "mock.json")
+	script, file := filepath.Join(b.dir, "mock.py"), b.answersFile()
 	if err := os.WriteFile(script, mockSource, 0o600); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -11,9 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -32,7 +28,11 @@ const (
 
 // inputHeaders carry input of operations, so one that is not signed could be put
 // there by anybody on the way.
-var inputHeaders = []string{"x-amzn-principal", "x-amzn-iot-principal", "x-amzn-iot-policy"}
+var inputHeaders = []struct{ name, signed string }{
+	{"X-Amzn-Principal", "x-amzn-principal"},
+	{"X-Amzn-Iot-Principal", "x-amzn-iot-principal"},
+	{"X-Amzn-Iot-Policy", "x-amzn-iot-policy"},
+}
 
 // SignedRequest is what of a request a signature covers, as it was received.
 type SignedRequest struct {
@@ -57,10 +57,10 @@ type Signature struct {
 	Time          time.Time
 	Presigned     bool
 	Expires       time.Duration // of a presigned URL
+	Query         url.Values    // the query of the request
 
 	scopeDate string
 	value     string
-	query     url.Values
 }
 
 // ParseSignature takes the signature of a request apart.
@@ -73,7 +73,7 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 		// A parameter dropped here would be one that nobody signed.
 		return nil, malformed("the query string cannot be parsed")
 	}
-	s := &Signature{query: query}
+	s := &Signature{Query: query}
 	var credential, headers, date string
 	if params, ok := strings.CutPrefix(r.Header.Get("Authorization"), sigV4Algorithm+" "); ok {
 		for part := range strings.SplitSeq(params, ",") {
@@ -105,8 +105,8 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 	}
 
 	// The access key ID is what is left of the scope; ours have no slash.
-	scope := strings.Split(credential, "/")
-	if len(scope) != 5 || scope[4] != scopeTerminator || slices.Contains(scope, "") {
+	scope, ok := splitScope(credential)
+	if !ok {
 		return nil, malformed("Credential must be ACCESS-KEY/DATE/REGION/SERVICE/" + scopeTerminator)
 	}
 	s.AccessKeyID, s.scopeDate, s.Region, s.Service = scope[0], scope[1], scope[2], scope[3]
@@ -123,12 +123,24 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 	return s, nil
 }
 
+// splitScope takes apart ACCESS-KEY/DATE/REGION/SERVICE/aws4_request.
+func splitScope(credential string) (scope [5]string, ok bool) {
+	rest := credential
+	for i := range scope {
+		if scope[i], rest, ok = strings.Cut(rest, "/"); scope[i] == "" || ok != (i < len(scope)-1) {
+			return scope, false
+		}
+	}
+	return scope, scope[4] == scopeTerminator
+}
+
 func malformed(what string) error {
 	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The signature of the request is malformed: %s.", what)
 }
 
 // Verify tells whether the request r was signed with the secret, at a time within
-// MaxClockSkew of now. Errors: CodeInvalidSignature.
+// MaxClockSkew of now. signers, which may be nil, remembers what is derived from the
+// secret. Errors: CodeInvalidSignature.
 //
 // The signature is computed anew by the signer of AWS's own SDK and compared in
 // constant time. Neither service is S3, so the escaped path is escaped once more.
@@ -143,7 +155,7 @@ func malformed(what string) error {
 //     which that signer leaves out because proxies change them.
 //   - The hash of the body received. X-Amz-Content-Sha256, where a client sends it,
 //     must be that hash, or UNSIGNED-PAYLOAD over TLS.
-func (s *Signature) Verify(r *SignedRequest, secret string, now time.Time) error {
+func (s *Signature) Verify(r *SignedRequest, secret string, signers *Signers, now time.Time) error {
 	if err := s.checkTime(now); err != nil {
 		return err
 	}
@@ -154,7 +166,8 @@ func (s *Signature) Verify(r *SignedRequest, secret string, now time.Time) error
 	if err != nil {
 		return err
 	}
-	want, headers, err := s.compute(r, secret, payload)
+	signer := signers.get(s, secret)
+	want, headers, err := s.compute(r, signer, secret, payload)
 	if err != nil {
 		return err
 	}
@@ -166,6 +179,7 @@ func (s *Signature) Verify(r *SignedRequest, secret string, now time.Time) error
 		return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
+	signers.put(s, secret, signer)
 	return nil
 }
 
@@ -191,29 +205,38 @@ func (s *Signature) checkTime(now time.Time) error {
 }
 
 func (s *Signature) checkSignedHeaders(r *SignedRequest) error {
-	required := []string{"host"}
-	if !s.Presigned {
-		required = append(required, "x-amz-date")
-	}
-	for _, h := range inputHeaders {
-		if r.Header.Get(h) != "" {
-			required = append(required, h)
+	missing := ""
+	switch {
+	case !slices.Contains(s.SignedHeaders, "host"):
+		missing = "host"
+	case !s.Presigned && !slices.Contains(s.SignedHeaders, "x-amz-date"):
+		missing = "x-amz-date"
+	default:
+		for _, h := range inputHeaders {
+			if r.Header.Get(h.name) != "" && !slices.Contains(s.SignedHeaders, h.signed) {
+				missing = h.signed
+				break
+			}
 		}
 	}
-	for _, h := range required {
-		if !slices.Contains(s.SignedHeaders, h) {
-			return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The header '%s' must be signed.", h)
-		}
+	if missing == "" {
+		return nil
 	}
-	return nil
+	return jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The header '%s' must be signed.", missing)
 }
 
+// emptyHash is the hash of no body, in hexadecimal.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 func (s *Signature) payloadHash(r *SignedRequest) (string, error) {
-	sum := sha256.Sum256(r.Body)
-	hash := hex.EncodeToString(sum[:])
+	hash := emptyHash
+	if len(r.Body) > 0 {
+		sum := sha256.Sum256(r.Body)
+		hash = hex.EncodeToString(sum[:])
+	}
 	claimed := r.Header.Get("X-Amz-Content-Sha256")
 	if claimed == "" && s.Presigned {
-		claimed = s.query.Get("X-Amz-Content-Sha256")
+		claimed = s.Query.Get("X-Amz-Content-Sha256")
 	}
 	switch {
 	case claimed == "" || claimed == hash:
@@ -224,56 +247,4 @@ func (s *Signature) payloadHash(r *SignedRequest) (string, error) {
 		return "", jobsvc.Errorf(jobsvc.CodeInvalidSignature, "x-amz-content-sha256 may be %s over TLS only.", unsignedPayload)
 	}
 	return "", jobsvc.Errorf(jobsvc.CodeInvalidSignature, "The provided 'x-amz-content-sha256' header does not match what was computed.")
-}
-
-// compute makes the signature and the sorted list of headers it covers.
-func (s *Signature) compute(r *SignedRequest, secret, payload string) (signature string, headers []string, err error) {
-	query := make(url.Values, len(s.query))
-	for k, v := range s.query {
-		query[k] = slices.Clone(v)
-	}
-	query.Del("X-Amz-Signature")
-	req := &http.Request{
-		Method: r.Method,
-		Host:   r.Host,
-		// Opaque hands the path over as it came. Without a scheme no port is a default
-		// one, so Host stays as the client wrote it.
-		URL:    &url.URL{Opaque: "//-" + r.Path, RawQuery: query.Encode()},
-		Header: http.Header{},
-	}
-	for _, h := range s.SignedHeaders {
-		switch name := http.CanonicalHeaderKey(h); name {
-		case "Host":
-		case "Content-Length":
-			req.ContentLength = r.ContentLength
-		default:
-			if v := r.Header.Values(name); len(v) > 0 {
-				req.Header[name] = slices.Clone(v)
-			}
-		}
-	}
-	// A signer of its own each time: it caches derived keys by access key ID and
-	// region for a day, so a shared one would accept the old secret of a changed key
-	// and grow with every region that a stranger makes up.
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableHeaderHoisting = true })
-	cred := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: secret}
-	ctx := context.Background() // the signer takes one and does no I/O
-	if s.Presigned {
-		uri, _, err := signer.PresignHTTP(ctx, cred, req, payload, s.Service, s.Region, s.Time)
-		if err != nil {
-			return "", nil, malformed("it cannot be computed")
-		}
-		_, raw, _ := strings.Cut(uri, "?")
-		q, err := url.ParseQuery(raw)
-		if err != nil {
-			return "", nil, malformed("it cannot be computed")
-		}
-		return q.Get("X-Amz-Signature"), strings.Split(q.Get("X-Amz-SignedHeaders"), ";"), nil
-	}
-	if err := signer.SignHTTP(ctx, cred, req, payload, s.Service, s.Region, s.Time); err != nil {
-		return "", nil, malformed("it cannot be computed")
-	}
-	_, rest, _ := strings.Cut(req.Header.Get("Authorization"), "SignedHeaders=")
-	list, signature, _ := strings.Cut(rest, ", Signature=")
-	return signature, strings.Split(list, ";"), nil
 }

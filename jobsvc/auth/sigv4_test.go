@@ -43,7 +43,7 @@ func TestVerifyVector(t *testing.T) {
 	if s.AccessKeyID != "AKIDEXAMPLE" || s.Region != "us-east-1" || s.Service != "service" {
 		t.Errorf("got %+v", s)
 	}
-	if err := s.Verify(r, testSecret, sigNow); err != nil {
+	if err := s.Verify(r, testSecret, nil, sigNow); err != nil {
 		t.Error(err)
 	}
 }
@@ -107,7 +107,7 @@ func verify(r *auth.SignedRequest, secret string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return s.Verify(r, secret, now)
+	return s.Verify(r, secret, nil, now)
 }
 
 const base = "https://localhost:8443"
@@ -302,10 +302,106 @@ func FuzzVerify(f *testing.F) {
 		r := &auth.SignedRequest{Method: "GET", Host: "h", Path: path, RawQuery: query, Header: http.Header{"Authorization": {authorization}, "X-Amz-Date": {date}}}
 		s, err := auth.ParseSignature(r)
 		if err == nil {
-			err = s.Verify(r, "another secret", sigNow)
+			err = s.Verify(r, "another secret", nil, sigNow)
 		}
 		if c := jobsvc.ErrorCode(err); c != jobsvc.CodeInvalidSignature && c != jobsvc.CodeMissingCredentials {
 			t.Fatalf("%v", err)
 		}
 	})
+}
+
+// Whatever AWS's signer signs is verified, with keys remembered or not.
+func FuzzVerifySDK(f *testing.F) {
+	for _, target := range signedTargets {
+		path, query, _ := strings.Cut(target, "?")
+		f.Add(path, query, "localhost:8443", " a  b\t", "{}")
+	}
+	f.Add("/a?b", "a=%20+&a-=1&a=1&a.b=&a%3D=2&X-Amz-Signature=x", " h  x ", "\u00a0\u00fc", "")
+	var signers auth.Signers
+	f.Fuzz(func(t *testing.T, path, query, host, value, body string) {
+		values, err := url.ParseQuery(query)
+		if err != nil || host == "" {
+			return
+		}
+		values.Del("X-Amz-Signature")
+		req := &http.Request{
+			Method: "PUT", Host: host, ContentLength: int64(len(body)),
+			URL:    &url.URL{Opaque: "//-" + path, RawQuery: values.Encode()},
+			Header: http.Header{"X-Amzn-Principal": {value, "second"}, "Content-Type": {value}},
+		}
+		if err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: testKeyID, SecretAccessKey: testSecret},
+			req, hashOf(req, body), "iot", "us-east-1", sigNow); err != nil {
+			t.Skip(err)
+		}
+		r := &auth.SignedRequest{Method: "PUT", Host: host, Path: path, RawQuery: query, Header: req.Header, ContentLength: req.ContentLength, Body: []byte(body)}
+		s, err := auth.ParseSignature(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []*auth.Signers{nil, &signers} {
+			if err := s.Verify(r, testSecret, k, sigNow); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Verify(r, testSecret+"x", k, sigNow); jobsvc.ErrorCode(err) != jobsvc.CodeInvalidSignature {
+				t.Fatalf("another secret: %v", err)
+			}
+		}
+	})
+}
+
+// A remembered signer is good for its secret alone, and not once it is forgotten.
+func TestSigners(t *testing.T) {
+	var signers auth.Signers
+	r := signed(t, "GET", base+"/jobs", "", nil)
+	check := func(r *auth.SignedRequest, secret string, now time.Time, want jobsvc.Code) {
+		t.Helper()
+		s, err := auth.ParseSignature(r)
+		if err == nil {
+			err = s.Verify(r, secret, &signers, now)
+		}
+		if jobsvc.ErrorCode(err) != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	check(r, testSecret, sigNow, "")
+	check(r, testSecret, sigNow, "")
+	check(r, "a new secret", sigNow, jobsvc.CodeInvalidSignature)
+	elsewhere := received(httpRequest(t, "GET", base+"/jobs", "", nil), "")
+	elsewhere.Header = r.Header.Clone()
+	elsewhere.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "us-east-1", "made-up-1", 1))
+	check(elsewhere, testSecret, sigNow, jobsvc.CodeInvalidSignature)
+	check(r, testSecret, sigNow, "")
+
+	tomorrow := sigNow.Add(24 * time.Hour)
+	req := httpRequest(t, "GET", base+"/jobs", "", nil)
+	if err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: testKeyID, SecretAccessKey: testSecret},
+		req, hashOf(req, ""), "iot", "us-east-1", tomorrow); err != nil {
+		t.Fatal(err)
+	}
+	check(received(req, ""), testSecret, tomorrow, "")
+	check(r, testSecret, sigNow, "")
+	signers.Forget("AKIDOTHER")
+	if n := signers.Len(); n != 1 {
+		t.Errorf("%d signers remembered of one access key, region and service", n)
+	}
+	signers.Forget(testKeyID)
+	if n := signers.Len(); n != 0 {
+		t.Errorf("%d signers remembered after Forget", n)
+	}
+	check(r, testSecret, sigNow, "")
+}
+
+func BenchmarkVerify(b *testing.B) {
+	r := signed(b, "GET", base+"/jobs/fw-1/things?maxResults=250", "", nil)
+	var signers auth.Signers
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := auth.ParseSignature(r)
+		if err == nil {
+			err = s.Verify(r, testSecret, &signers, sigNow)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -168,3 +168,27 @@ func BenchmarkRollout(b *testing.B) {
 	}
 	b.ReportMetric(float64(made)/b.Elapsed().Seconds(), "executions/s")
 }
+
+// BenchmarkListJobExecutionsForJob reads pages of 250 of a job that has more.
+func BenchmarkListJobExecutionsForJob(b *testing.B) {
+	e := benchEngine(b, 300)
+	benchJob(b, e, "j")
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := e.ListJobExecutionsForJob(b.Context(), &jobsvc.ListJobExecutionsForJobRequest{JobID: "j", Page: jobsvc.Page{MaxResults: 250}})
+		if err != nil || len(r.Executions) != 250 || r.NextToken == "" {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDescribeJob(b *testing.B) {
+	e := benchEngine(b, 10)
+	benchJob(b, e, "j")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.DescribeJob(b.Context(), "j"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -65,28 +65,55 @@ func (e *Engine) ListJobExecutionsForJob(ctx context.Context, r *jobsvc.ListJobE
 	if _, err := e.job(ctx, r.JobID); err != nil {
 		return nil, err
 	}
-	statuses := []jobsvc.JobExecutionStatus{r.Status}
-	if r.Status == "" {
-		statuses = jobsvc.JobExecutionStatuses()
-	}
 	size := r.Page.Size()
-	lists := make([][]store.ExecutionRef, len(statuses))
-	for i, s := range statuses {
-		var err error
-		// One more than the page tells whether there is another.
-		if lists[i], err = e.store.ExecutionRefs(ctx, r.JobID, s, from, size+1); err != nil {
-			return nil, storeError(err)
-		}
+	// One more than the page tells whether there is another.
+	refs, err := e.executionRefs(ctx, r.JobID, r.Status, from, size+1)
+	if err != nil {
+		return nil, storeError(err)
 	}
-	refs := store.MergeRefs(size+1, lists...)
 	res := &jobsvc.ListJobExecutionsResult{}
 	if len(refs) > size {
 		refs = refs[:size]
 		res.NextToken = e.encodeToken(filters, refs[size-1].Cursor())
 	}
-	var err error
 	res.Executions, err = e.store.Executions(ctx, r.JobID, refs)
 	return res, storeError(err)
+}
+
+// executionRefs lists rows of a job, of all statuses when status is "". Those that the
+// counters have nothing of are not looked at. An execution may leave one that was not
+// yet read for one that had none: so the counters are asked again, until they know of
+// nothing that was not read.
+func (e *Engine) executionRefs(ctx context.Context, job string, status jobsvc.JobExecutionStatus, from store.ExecutionCursor, limit int) ([]store.ExecutionRef, error) {
+	if status != "" {
+		return e.store.ExecutionRefs(ctx, job, status, from, limit)
+	}
+	statuses := jobsvc.JobExecutionStatuses()
+	var lists [][]store.ExecutionRef
+	for {
+		counts, err := e.store.Counts(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		var unread []jobsvc.JobExecutionStatus
+		statuses = slices.DeleteFunc(statuses, func(s jobsvc.JobExecutionStatus) bool {
+			if *counts.Count(s) == 0 {
+				return false
+			}
+			unread = append(unread, s)
+			return true
+		})
+		if len(unread) == 0 {
+			return store.MergeRefs(limit, lists...), nil
+		}
+		for _, s := range unread {
+			list, err := e.store.ExecutionRefs(ctx, job, s, from, limit)
+			if err != nil {
+				return nil, err
+			}
+			lists = append(lists, list)
+		}
+	}
 }
 
 func validStatusFilter(s jobsvc.JobExecutionStatus) error {

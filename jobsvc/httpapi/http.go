@@ -2,14 +2,18 @@ package httpapi
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,12 +57,13 @@ type Options struct {
 	Metrics prometheus.Registerer // nil means none
 }
 
-// api is the handler. Nothing in it changes after New.
+// api is the handler. What in it changes after New has locks of its own.
 type api struct {
 	Options
 	routes  map[wire.Service]routes
 	rates   map[string]*rate.Limiter // by operation of the control plane
 	metrics *metrics
+	signers auth.Signers
 }
 
 // New makes the handler of both services. It answers every path, an unknown one
@@ -95,16 +100,29 @@ type call struct {
 	caller    string          // name of the operator
 	device    *jobsvc.Binding // of the client certificate of a device
 	input     wire.ControlInput
+	buffer    *[]byte // of buffers, once there is an input
+}
+
+// buffers are for answers that are large: see wire.ControlInput.Answer.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxBuffer is the largest buffer that is kept.
+const maxBuffer = 256 << 10
+
+// release gives the memory of the answer back once it is sent.
+func (c *call) release() {
+	if c.buffer != nil && cap(c.input.Answer) <= maxBuffer {
+		*c.buffer = c.input.Answer
+		buffers.Put(c.buffer)
+	}
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{id: uuid.NewString(), service: wire.ServiceIoT, operation: "Unknown"}
+	c := &call{id: requestID(), service: wire.ServiceIoT, operation: "Unknown"}
 	body, err := a.serve(c, w, r)
 
 	h := w.Header()
-	h["Content-Type"] = []string{"application/json"}
-	h["x-amzn-RequestId"] = []string{c.id}
 	status, code := http.StatusOK, ""
 	if err != nil {
 		var e wire.Exception
@@ -112,11 +130,26 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h["x-amzn-ErrorType"] = []string{e.Name}
 		status, code = e.Status, e.Name
 	}
+	values := [...]string{"application/json", c.id, strconv.Itoa(len(body))}
+	h["Content-Type"] = values[0:1:1]
+	h["x-amzn-RequestId"] = values[1:2:2]
+	h["Content-Length"] = values[2:3:3]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away is nobody's fault
+	c.release()
 
 	a.metrics.observe(c.operation, status, time.Since(start))
 	a.log(c, r, status, code, err, time.Since(start))
+}
+
+// requestID makes a random UUID. It only has to differ from others: it is no secret.
+func requestID() string {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	id[6] = id[6]&0x0f | 0x40 // version 4
+	id[8] = id[8]&0x3f | 0x80 // of RFC 9562
+	return id.String()
 }
 
 // serve does a request up to its answer, in the service's order of checks:
@@ -165,11 +198,14 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 	if err := a.throttle(c); err != nil {
 		return nil, err
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	var query url.Values
+	if sig != nil {
+		query = sig.Query
+	} else if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		return nil, jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The query string cannot be parsed.")
 	}
-	c.input = wire.ControlInput{Path: params, Query: query, Header: r.Header, Body: received}
+	c.buffer = buffers.Get().(*[]byte)
+	c.input = wire.ControlInput{Path: params, Query: query, Header: r.Header, Body: received, Answer: (*c.buffer)[:0]}
 	if c.service == wire.ServiceIoT {
 		if err := wire.Parse(c.operation, &c.input); err != nil {
 			return nil, err
@@ -179,6 +215,9 @@ func (a *api) serve(c *call, w http.ResponseWriter, r *http.Request) (body []byt
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
 	tooLarge := jobsvc.Errorf(jobsvc.CodeEntityTooLarge, "The request body has more than %d bytes.", wire.MaxControlBody)
 	if r.ContentLength > wire.MaxControlBody {
 		return nil, tooLarge
@@ -198,10 +237,16 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // log writes the one line of a request.
 func (a *api) log(c *call, r *http.Request, status int, code string, err error, took time.Duration) {
-	attrs := []slog.Attr{
-		slog.String("op", c.operation), slog.Int("status", status), slog.Duration("took", took),
-		slog.String("request", c.id), slog.String("remote", r.RemoteAddr),
+	level := slog.LevelInfo
+	if err != nil && status >= 500 && r.Context().Err() == nil {
+		level = slog.LevelError
 	}
+	if !a.Logger.Enabled(r.Context(), level) {
+		return
+	}
+	var array [12]slog.Attr
+	attrs := append(array[:0], slog.String("op", c.operation), slog.Int("status", status), slog.Duration("took", took),
+		slog.String("request", c.id), slog.String("remote", r.RemoteAddr))
 	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
@@ -211,13 +256,9 @@ func (a *api) log(c *call, r *http.Request, status int, code string, err error, 
 	add("thing", c.input.Path["thingName"])
 	add("job", c.input.Path["jobId"])
 	add("aliasesUsed", strings.Join(c.input.Aliases, ", "))
-	level := slog.LevelInfo
 	if err != nil {
 		add("code", code)
 		add("err", err.Error())
-		if status >= 500 && r.Context().Err() == nil {
-			level = slog.LevelError
-		}
 	}
 	a.Logger.LogAttrs(r.Context(), level, "http request", attrs...)
 }

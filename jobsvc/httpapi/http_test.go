@@ -440,3 +440,25 @@ func TestPanic(t *testing.T) {
 		t.Errorf("metrics %v", counts)
 	}
 }
+
+// BenchmarkHandler is DescribeEndpoint, signed: what every request costs beside its
+// operation and net/http.
+func BenchmarkHandler(b *testing.B) {
+	o := options()
+	o.Metrics = prometheus.NewRegistry()
+	h := httpapi.New(o)
+	key := keys[jobsvc.RoleAdmin]
+	req := httptest.NewRequest("GET", "/endpoint?endpointType=iot%3AJobs", nil)
+	sum := sha256.Sum256(nil)
+	cred := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}
+	if err := v4.NewSigner().SignHTTP(b.Context(), cred, req, hex.EncodeToString(sum[:]), "iot", account.Region, time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, req); w.Code != http.StatusOK {
+			b.Fatal(w.Code, w.Body)
+		}
+	}
+}

@@ -15,7 +15,8 @@ func (a *api) listJobExecutionsForJob(ctx context.Context, in *wire.ControlInput
 	if err != nil {
 		return nil, err
 	}
-	return wire.EncodeJobExecutionsForJob(a.Account, executions), nil
+	in.Answer = wire.AppendJobExecutionsForJob(in.Answer, a.Account, executions)
+	return in.Answer, nil
 }
 
 func (a *api) listJobExecutionsForThing(ctx context.Context, in *wire.ControlInput) ([]byte, error) {

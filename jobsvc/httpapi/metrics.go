@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,19 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+
+	mu     sync.RWMutex
+	series map[outcome]series // found before; guarded by mu
+}
+
+type outcome struct {
+	operation string
+	status    int
+}
+
+type series struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -19,6 +33,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return nil
 	}
 	m := &metrics{
+		series: make(map[outcome]series),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "thingjobs_http_requests_total",
 			Help: "HTTP requests by AWS operation and status code.",
@@ -37,6 +52,21 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+	s := m.of(outcome{operation, status})
+	s.requests.Inc()
+	s.duration.Observe(took.Seconds())
+}
+
+func (m *metrics) of(o outcome) series {
+	m.mu.RLock()
+	s, ok := m.series[o]
+	m.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = series{m.requests.WithLabelValues(o.operation, strconv.Itoa(o.status)), m.duration.WithLabelValues(o.operation)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.series[o] = s
+	return s
 }

@@ -64,10 +64,13 @@ func (a *api) authenticate(c *call, r *http.Request, signed *auth.SignedRequest,
 	}
 	key, err := a.accessKey(r.Context(), sig.AccessKeyID)
 	if err != nil {
+		if jobsvc.ErrorCode(err) == jobsvc.CodeUnknownAccessKey {
+			a.signers.Forget(sig.AccessKeyID)
+		}
 		return "", err
 	}
 	c.caller = key.Name
-	if err := sig.Verify(signed, key.Secret, a.Now()); err != nil {
+	if err := sig.Verify(signed, key.Secret, &a.signers, a.Now()); err != nil {
 		return "", err
 	}
 	if a.StrictRegion && sig.Region != a.Account.Region {

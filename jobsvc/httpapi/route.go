@@ -160,14 +160,22 @@ type route struct {
 	handle    handler
 }
 
-// routes are those of one service by method, in the order of the bindings: a
-// literal segment before a parameter in its place.
-type routes map[string][]route
+// routes are those of one service by method and first segment, which is a literal in
+// all of them, in the order of the bindings: a literal segment before a parameter in
+// its place.
+type routes map[routeKey][]route
+
+type routeKey struct{ method, first string }
 
 func newRoutes(bindings []binding, handlers map[string]handler) routes {
 	rs := routes{}
 	for _, b := range bindings {
-		rs[b.method] = append(rs[b.method], route{b.operation, strings.Split(b.path[1:], "/"), handlers[b.operation]})
+		segments := strings.Split(b.path[1:], "/")
+		if strings.HasPrefix(segments[0], "{") {
+			panic("httpapi: " + b.operation + " begins with a parameter") // the tables are fixed: a bug
+		}
+		k := routeKey{b.method, segments[0]}
+		rs[k] = append(rs[k], route{b.operation, segments, handlers[b.operation]})
 	}
 	return rs
 }
@@ -189,17 +197,19 @@ func (rs routes) match(method, escapedPath string) (*route, map[string]string) {
 	if !ok {
 		return nil, nil
 	}
-	segments := strings.Split(rest, "/")
-	for i, s := range segments {
+	var array [8]string
+	segments := array[:0]
+	for s := range strings.SplitSeq(rest, "/") {
 		decoded, err := url.PathUnescape(s)
 		if err != nil {
 			return nil, nil
 		}
-		segments[i] = decoded
+		segments = append(segments, decoded)
 	}
-	for i := range rs[method] {
-		if params, ok := rs[method][i].params(segments); ok {
-			return &rs[method][i], params
+	list := rs[routeKey{method, segments[0]}]
+	for i := range list {
+		if params, ok := list[i].params(segments); ok {
+			return &list[i], params
 		}
 	}
 	return nil, nil
@@ -213,13 +223,15 @@ func (r *route) params(segments []string) (map[string]string, bool) {
 	if len(segments) != len(r.segments) {
 		return nil, false
 	}
+	for i, want := range r.segments {
+		if !strings.HasPrefix(want, "{") && segments[i] != want {
+			return nil, false
+		}
+	}
 	params := map[string]string{}
 	for i, want := range r.segments {
-		switch name, isParam := strings.CutPrefix(want, "{"); {
-		case isParam:
+		if name, isParam := strings.CutPrefix(want, "{"); isParam {
 			params[strings.TrimRight(name, "+}")] = segments[i]
-		case segments[i] != want:
-			return nil, false
 		}
 	}
 	return params, true

@@ -10,13 +10,13 @@ import (
 // AccessKeyScope is the scope of an access key.
 func AccessKeyScope(id string) kv.Scope { return accessKeyScope(id) }
 
-// AccessKey reads an access key.
+// AccessKey reads an access key. It is shared: not to be changed.
 func (s *Store) AccessKey(ctx context.Context, id string) (*jobsvc.AccessKey, error) {
 	b, err := s.get(ctx, newKey(tagAccessKey, id))
 	if err != nil {
 		return nil, err
 	}
-	return decodeJSON[jobsvc.AccessKey](b)
+	return s.accessKeys.decode(id, b)
 }
 
 // PutAccessKey writes an access key.

@@ -177,6 +177,13 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 }
 
 func (d *decoder) execution(thing string) jobsvc.JobExecution {
+	x := d.executionHead(thing)
+	x.StatusDetails = d.details()
+	return x
+}
+
+// executionHead reads all of an execution but its details.
+func (d *decoder) executionHead(thing string) jobsvc.JobExecution {
 	var x jobsvc.JobExecution
 	x.ThingName = thing
 	status, ok := statusOf(d.byte())
@@ -201,7 +208,6 @@ func (d *decoder) execution(thing string) jobsvc.JobExecution {
 	x.LastUpdatedAt = d.time()
 	x.InProgressDeadline = d.time()
 	x.StepDeadline = d.time()
-	x.StatusDetails = d.details()
 	return x
 }
 

@@ -212,7 +212,7 @@ func (s *Store) refs(ctx context.Context, job string, b byte, status jobsvc.JobE
 	}
 	r := after(prefix, last, limit)
 	r.KeysOnly = true
-	var refs []ExecutionRef
+	refs := make([]ExecutionRef, 0, limit)
 	_, err := s.page(ctx, r, limit, func(it kv.Item) (bool, error) {
 		c := cursor{it.Key[len(prefix):], true}
 		refs = append(refs, ExecutionRef{
@@ -224,73 +224,6 @@ func (s *Store) refs(ctx context.Context, job string, b byte, status jobsvc.JobE
 		return true, nil
 	})
 	return refs, err
-}
-
-// Executions reads the records behind rows of the index, in their order, leaving out
-// those that are gone since.
-func (s *Store) Executions(ctx context.Context, job string, refs []ExecutionRef) ([]jobsvc.JobExecution, error) {
-	// A row's status says where its record was when the row was read. One that is not
-	// there has ended since, and is looked for where it then is.
-	found := make([]*jobsvc.JobExecution, len(refs))
-	if err := s.executionsAt(ctx, job, refs, found, jobsvc.JobExecutionStatus.Terminal); err != nil {
-		return nil, err
-	}
-	if slices.Contains(found, nil) {
-		ended := func(jobsvc.JobExecutionStatus) bool { return true }
-		if err := s.executionsAt(ctx, job, refs, found, ended); err != nil {
-			return nil, err
-		}
-	}
-	list := make([]jobsvc.JobExecution, 0, len(refs))
-	for _, x := range found {
-		if x != nil {
-			list = append(list, *x)
-		}
-	}
-	return list, nil
-}
-
-// executionsAt fills the gaps in found, with one read: from the ended executions where
-// ended says so of the row's status, else from the queues.
-func (s *Store) executionsAt(ctx context.Context, job string, refs []ExecutionRef, found []*jobsvc.JobExecution, ended func(jobsvc.JobExecutionStatus) bool) error {
-	keys := make([][]byte, 0, len(refs))
-	for i, r := range refs {
-		switch {
-		case found[i] != nil:
-		case ended(r.Status):
-			keys = append(keys, endedKey(r.Thing, job, r.Number))
-		default:
-			keys = append(keys, newKey(tagQueue, r.Thing))
-		}
-	}
-	items, err := s.db.Get(ctx, keys...)
-	if err != nil {
-		return err
-	}
-	next := 0
-	for i, r := range refs {
-		if found[i] != nil {
-			continue
-		}
-		b := items[next].Value
-		next++
-		switch {
-		case b == nil:
-		case ended(r.Status):
-			if found[i], err = decodeEnded(r.Thing, b, nil); err != nil {
-				return err
-			}
-		default:
-			q, err := decodeQueue(r.Thing, b)
-			if err != nil {
-				return err
-			}
-			if x := q.Find(job); x != nil && x.ExecutionNumber == r.Number {
-				found[i] = x
-			}
-		}
-	}
-	return nil
 }
 
 // Counts reads the counters of a job's executions, in one snapshot.
@@ -379,9 +312,15 @@ func decodeTimer(it kv.Item) (Timer, error) {
 	return t, nil
 }
 
-// MergeRefs merges rows of several statuses into listing order and cuts them at limit.
+// MergeRefs merges rows of several statuses into listing order and cuts them at limit. A
+// row that moved while the lists were read may be in two of them: it is listed once.
 func MergeRefs(limit int, lists ...[]ExecutionRef) []ExecutionRef {
+	lists = slices.DeleteFunc(lists, func(l []ExecutionRef) bool { return len(l) == 0 })
+	if len(lists) == 1 {
+		return lists[0][:min(limit, len(lists[0]))]
+	}
 	all := slices.Concat(lists...)
 	slices.SortFunc(all, compareRefs)
+	all = slices.CompactFunc(all, func(a, b ExecutionRef) bool { return compareRefs(a, b) == 0 })
 	return all[:min(limit, len(all))]
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,10 +17,11 @@ import (
 // Store is the typed face of a kv.DB. Its read methods see what is committed and
 // durable; a record that does not exist is nil without an error.
 type Store struct {
-	db       kv.DB
-	jobs     jobCache
-	queues   *queueCache
-	tokenKey []byte
+	db         kv.DB
+	jobs       recordCache[jobsvc.Job]
+	accessKeys recordCache[jobsvc.AccessKey]
+	queues     *queueCache
+	tokenKey   []byte
 }
 
 // Open takes a kv.DB into use: an empty one gets the layout's version, one of
@@ -107,43 +109,45 @@ func (s *Store) get(ctx context.Context, k key) ([]byte, error) {
 	return items[0].Value, nil
 }
 
-// jobCache spares decoding the same job record for every device that works on it.
-// An entry is good for as long as the stored bytes are the ones it was made from.
-type jobCache struct {
+// recordCache spares decoding the same record again and again: a job for every device
+// that works on it, an access key for every request. An entry is good for as long as the
+// stored bytes are the ones it was made from.
+type recordCache[T any] struct {
 	mu      sync.RWMutex
-	entries map[string]cachedJob // guarded by mu
+	entries map[string]cachedRecord[T] // guarded by mu
 }
 
-type cachedJob struct {
-	raw []byte
-	job *jobsvc.Job
+type cachedRecord[T any] struct {
+	raw    []byte
+	record *T
 }
 
-// jobCacheSize bounds the cache: few jobs are active at a time.
-const jobCacheSize = 1024
+// recordCacheSize bounds each cache: few jobs are active at a time.
+const recordCacheSize = 1024
 
-// decode gives the job of a stored record. It is shared: not to be changed.
-func (c *jobCache) decode(id string, raw []byte) (*jobsvc.Job, error) {
+// decode gives the stored record of that name, nil for none. It is shared: not to be
+// changed.
+func (c *recordCache[T]) decode(name string, raw []byte) (*T, error) {
 	if raw == nil {
 		return nil, nil
 	}
 	c.mu.RLock()
-	e, ok := c.entries[id]
+	e, ok := c.entries[name]
 	c.mu.RUnlock()
 	if ok && bytes.Equal(e.raw, raw) {
-		return e.job, nil
+		return e.record, nil
 	}
-	job, err := decodeJSON[jobsvc.Job](raw)
+	record, err := decodeJSON[T](raw)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.entries == nil || len(c.entries) >= jobCacheSize {
-		c.entries = make(map[string]cachedJob)
+	if c.entries == nil || len(c.entries) >= recordCacheSize {
+		c.entries = make(map[string]cachedRecord[T])
 	}
-	c.entries[id] = cachedJob{raw: bytes.Clone(raw), job: job}
-	return job, nil
+	c.entries[strings.Clone(name)] = cachedRecord[T]{raw: bytes.Clone(raw), record: record}
+	return record, nil
 }
 
 // pageScan is how many records are read at a time where many are looked at for few.

@@ -292,14 +292,14 @@ func TestJobCache(t *testing.T) {
 		t.Errorf("with its document: %+v, %q, %v", j, doc, err)
 	}
 	// More jobs than the cache has room for.
-	for i := range jobCacheSize + 10 {
+	for i := range recordCacheSize + 10 {
 		j := jobsvc.Job{ID: fmt.Sprint("j", i), Status: jobsvc.JobInProgress}
 		update(t, s, kv.Job(j.ID), func(tx *Tx) { tx.PutJob(&j) })
 		if got, err := s.Job(ctx, j.ID); err != nil || got.ID != j.ID {
 			t.Fatalf("%s: %+v, %v", j.ID, got, err)
 		}
 	}
-	if n := len(s.jobs.entries); n > jobCacheSize {
+	if n := len(s.jobs.entries); n > recordCacheSize {
 		t.Errorf("%d jobs in the cache", n)
 	}
 	// Nothing is left of a deleted job.

@@ -137,7 +137,7 @@ func TestControlGolden(t *testing.T) {
 	forced := jobsvc.JobExecution{ThingName: "t", JobID: "j", Status: jobsvc.StatusCanceled, ForceCanceled: true, QueuedAt: at(1000), LastUpdatedAt: at(1000), ExecutionNumber: 1, VersionNumber: 2}
 	golden(t, "DescribeJobExecution, canceled", wire.EncodeDescribeJobExecution(a, &forced, at(0)),
 		`{"execution":{"jobId":"j","status":"CANCELED","forceCanceled":true,"statusDetails":{},"thingArn":"arn:aws:iot:eu-west-1:111122223333:thing/t","queuedAt":1,"lastUpdatedAt":1,"executionNumber":1,"versionNumber":2}}`)
-	golden(t, "ListJobExecutionsForJob", wire.EncodeJobExecutionsForJob(a, &jobsvc.ListJobExecutionsResult{Executions: []jobsvc.JobExecution{{
+	golden(t, "ListJobExecutionsForJob", wire.AppendJobExecutionsForJob(nil, a, &jobsvc.ListJobExecutionsResult{Executions: []jobsvc.JobExecution{{
 		ThingName: "pump-17", JobID: "j", Status: jobsvc.StatusQueued, QueuedAt: at(1773136802500), LastUpdatedAt: at(1773136802500), ExecutionNumber: 2, RetryAttempt: 1,
 	}}}), `{
   "executionSummaries": [
@@ -153,6 +153,20 @@ func TestControlGolden(t *testing.T) {
     }
   ]
 }`)
+	// Written by hand, so to the byte; behind what was there.
+	got := string(wire.AppendJobExecutionsForJob([]byte("x"), a, &jobsvc.ListJobExecutionsResult{NextToken: "AQ==", Executions: []jobsvc.JobExecution{
+		{ThingName: "a:b", Status: jobsvc.StatusInProgress, QueuedAt: at(1001), StartedAt: at(1010), LastUpdatedAt: at(-1100), ExecutionNumber: 1},
+		{ThingName: "c", Status: jobsvc.StatusQueued, QueuedAt: at(0), LastUpdatedAt: at(20999), ExecutionNumber: 2, RetryAttempt: 3},
+	}}))
+	if want := `x{"executionSummaries":[` +
+		`{"thingArn":"arn:aws:iot:eu-west-1:111122223333:thing/a:b","jobExecutionSummary":{"status":"IN_PROGRESS","queuedAt":1.001,"startedAt":1.01,"lastUpdatedAt":-1.1,"executionNumber":1,"retryAttempt":0}},` +
+		`{"thingArn":"arn:aws:iot:eu-west-1:111122223333:thing/c","jobExecutionSummary":{"status":"QUEUED","queuedAt":0,"lastUpdatedAt":20.999,"executionNumber":2,"retryAttempt":3}}` +
+		`],"nextToken":"AQ=="}`; got != want {
+		t.Errorf("ListJobExecutionsForJob: got\n%s\nwant\n%s", got, want)
+	}
+	if got := string(wire.AppendJobExecutionsForJob(nil, a, &jobsvc.ListJobExecutionsResult{})); got != `{"executionSummaries":[]}` {
+		t.Errorf("ListJobExecutionsForJob, none: %s", got)
+	}
 	e.JobID = "reboot-7"
 	golden(t, "ListJobExecutionsForThing", wire.EncodeJobExecutionsForThing(&jobsvc.ListJobExecutionsResult{Executions: []jobsvc.JobExecution{e}}), `{
   "executionSummaries": [

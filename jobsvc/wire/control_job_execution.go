@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -111,53 +112,50 @@ func EncodeDescribeJobExecution(a jobsvc.Account, e *jobsvc.JobExecution, now ti
 	}{out})
 }
 
-type controlExecutionSummary struct {
-	Status          jobsvc.JobExecutionStatus `json:"status"`
-	QueuedAt        controlTime               `json:"queuedAt"`
-	StartedAt       controlTime               `json:"startedAt,omitzero"`
-	LastUpdatedAt   controlTime               `json:"lastUpdatedAt"`
-	ExecutionNumber int64                     `json:"executionNumber"`
-	RetryAttempt    int                       `json:"retryAttempt"`
-}
-
-// executionElement has the job or the thing, whichever the list is not about.
-type executionElement struct {
-	ThingARN            string                  `json:"thingArn,omitempty"`
-	JobID               string                  `json:"jobId,omitempty"`
-	JobExecutionSummary controlExecutionSummary `json:"jobExecutionSummary"`
-}
-
-// EncodeJobExecutionsForJob answers ListJobExecutionsForJob.
-func EncodeJobExecutionsForJob(a jobsvc.Account, r *jobsvc.ListJobExecutionsResult) []byte {
-	return encodeExecutions(r, func(e *jobsvc.JobExecution) executionElement {
-		return executionElement{ThingARN: a.ARN(jobsvc.ARNThing, e.ThingName)}
+// AppendJobExecutionsForJob appends the answer to ListJobExecutionsForJob to dst: the
+// largest that tools ask for often, so it is written by hand.
+func AppendJobExecutionsForJob(dst []byte, a jobsvc.Account, r *jobsvc.ListJobExecutionsResult) []byte {
+	thing := appendString([]byte(`{"thingArn":`), a.ARN(jobsvc.ARNThing, ""))
+	thing = thing[:len(thing)-1] // the quote after it
+	return appendExecutions(dst, r, func(dst []byte, e *jobsvc.JobExecution) []byte {
+		dst = append(dst, thing...)
+		from := len(dst)
+		dst = appendString(dst, e.ThingName)
+		return append(dst[:from], dst[from+1:]...)
 	})
 }
 
 // EncodeJobExecutionsForThing answers ListJobExecutionsForThing.
 func EncodeJobExecutionsForThing(r *jobsvc.ListJobExecutionsResult) []byte {
-	return encodeExecutions(r, func(e *jobsvc.JobExecution) executionElement {
-		return executionElement{JobID: e.JobID}
+	return appendExecutions(nil, r, func(dst []byte, e *jobsvc.JobExecution) []byte {
+		return appendString(append(dst, `{"jobId":`...), e.JobID)
 	})
 }
 
-func encodeExecutions(r *jobsvc.ListJobExecutionsResult, element func(*jobsvc.JobExecution) executionElement) []byte {
-	list := make([]executionElement, 0, len(r.Executions))
+// appendExecutions writes a page of summaries. name begins an element with the job or
+// the thing, whichever the list is not about.
+func appendExecutions(dst []byte, r *jobsvc.ListJobExecutionsResult, name func([]byte, *jobsvc.JobExecution) []byte) []byte {
+	dst = slices.Grow(dst, 128+256*len(r.Executions))
+	dst = append(dst, `{"executionSummaries":[`...)
 	for i := range r.Executions {
 		e := &r.Executions[i]
-		el := element(e)
-		el.JobExecutionSummary = controlExecutionSummary{
-			Status:          e.Status,
-			QueuedAt:        controlTime(e.QueuedAt),
-			StartedAt:       controlTime(e.StartedAt),
-			LastUpdatedAt:   controlTime(e.LastUpdatedAt),
-			ExecutionNumber: e.ExecutionNumber,
-			RetryAttempt:    e.RetryAttempt,
+		if i > 0 {
+			dst = append(dst, ',')
 		}
-		list = append(list, el)
+		dst = append(name(dst, e), `,"jobExecutionSummary":{"status":`...)
+		dst = appendString(dst, string(e.Status))
+		dst = appendControlTime(append(dst, `,"queuedAt":`...), e.QueuedAt)
+		if !e.StartedAt.IsZero() {
+			dst = appendControlTime(append(dst, `,"startedAt":`...), e.StartedAt)
+		}
+		dst = appendControlTime(append(dst, `,"lastUpdatedAt":`...), e.LastUpdatedAt)
+		dst = appendInt(dst, `,"executionNumber":`, e.ExecutionNumber)
+		dst = appendInt(dst, `,"retryAttempt":`, int64(e.RetryAttempt))
+		dst = append(dst, "}}"...)
 	}
-	return encode(struct {
-		ExecutionSummaries []executionElement `json:"executionSummaries"`
-		NextToken          string             `json:"nextToken,omitempty"`
-	}{list, r.NextToken})
+	dst = append(dst, ']')
+	if r.NextToken != "" {
+		dst = appendString(append(dst, `,"nextToken":`...), r.NextToken)
+	}
+	return append(dst, '}')
 }

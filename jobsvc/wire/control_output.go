@@ -29,17 +29,24 @@ type controlTime time.Time
 func (t controlTime) IsZero() bool { return time.Time(t).IsZero() }
 
 func (t controlTime) MarshalJSON() ([]byte, error) {
-	ms := time.Time(t).UnixMilli()
-	sign := ""
+	return appendControlTime(nil, time.Time(t)), nil
+}
+
+func appendControlTime(dst []byte, t time.Time) []byte {
+	ms := t.UnixMilli()
 	if ms < 0 {
-		sign, ms = "-", -ms
+		dst, ms = append(dst, '-'), -ms
 	}
-	s := sign + strconv.FormatInt(ms/1000, 10)
-	if frac := ms % 1000; frac != 0 {
-		digits := strconv.FormatInt(1000+frac, 10)[1:]
-		s += "." + string(bytes.TrimRight([]byte(digits), "0"))
+	dst = strconv.AppendInt(dst, ms/1000, 10)
+	frac := ms % 1000
+	if frac == 0 {
+		return dst
 	}
-	return []byte(s), nil
+	dst = append(dst, '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10))
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
 }
 
 // orEmpty keeps a list from becoming null.

@@ -24,6 +24,10 @@ type ControlInput struct {
 	Header http.Header
 	Body   []byte // empty is the same as {}
 
+	// Answer is memory that a large answer may be appended to. Who does so leaves the
+	// result here: the memory is used again once the answer is sent.
+	Answer []byte
+
 	// Aliases names the spellings used that AWS does not have, for the log. Parse sets it.
 	Aliases []string
 

@@ -349,6 +349,9 @@ func (c *committer) commit() error {
 	if clock != 0 {
 		c.db.clock.recorded = clock
 	}
+	if len(c.counters.touched) > 0 {
+		c.db.counted.changed(ts)
+	}
 	// From here on readers see the batch, so it is before the callers' release.
 	c.db.snapshots.durable.Store(ts)
 	c.db.recent.publish(c.written)

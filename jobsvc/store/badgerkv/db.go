@@ -80,6 +80,7 @@ type DB struct {
 	clock     *clock
 	snapshots snapshots
 	recent    *recent
+	counted   counted
 	committer *committer
 
 	// life is held for reading while a method uses Badger or the queue, so that
@@ -198,6 +199,7 @@ func (db *DB) Scan(ctx context.Context, r kv.Range) (items []kv.Item, next []byt
 	defer s.release()
 	it := newRangeIterator(s.txn, r.Start, r.End, r.Reverse)
 	defer it.Close()
+	var keys arena
 	for ; it.valid(); it.next() {
 		item := it.item()
 		if item.UserMeta() != 0 {
@@ -215,9 +217,27 @@ func (db *DB) Scan(ctx context.Context, r kv.Range) (items []kv.Item, next []byt
 				return nil, nil, err
 			}
 		}
-		items = append(items, kv.Item{Key: item.KeyCopy(nil), Value: val})
+		if items == nil && r.KeysOnly { // a page of an index: likely full
+			items = make([]kv.Item, 0, min(r.Limit, 256))
+		}
+		items = append(items, kv.Item{Key: keys.copy(item.Key(), r.Limit-len(items)), Value: val})
 	}
 	return items, next, nil
+}
+
+// arena copies keys that are handed out together into memory they share.
+type arena []byte
+
+const arenaBytes = 4 << 10
+
+// copy copies a key, the first of so many of its kind at most.
+func (a *arena) copy(key []byte, more int) []byte {
+	if cap(*a)-len(*a) < len(key) {
+		*a = make([]byte, 0, max(len(key), min(arenaBytes, len(key)*more)))
+	}
+	from := len(*a)
+	*a = append(*a, key...)
+	return (*a)[from:len(*a):len(*a)]
 }
 
 // Counters implements kv.DB.
@@ -226,6 +246,9 @@ func (db *DB) Counters(ctx context.Context, prefix []byte) (map[string]int64, er
 		return nil, err
 	}
 	defer db.leave()
+	if m, ok := db.counted.get(prefix); ok {
+		return m, nil
+	}
 	s := db.snapshot()
 	defer s.release()
 	m := make(map[string]int64)
@@ -242,6 +265,7 @@ func (db *DB) Counters(ctx context.Context, prefix []byte) (map[string]int64, er
 		}
 		m[string(item.Key())] = n
 	}
+	db.counted.learn(prefix, m, s.txn.ReadTs())
 	return m, nil
 }
 
