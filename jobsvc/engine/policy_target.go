@@ -17,7 +17,7 @@ import (
 //
 // AWS: AttachPolicy.
 func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
+	if _, err := e.policy(ctx, name); err != nil {
 		return err
 	}
 	target, err := e.policyTarget(ctx, target)
