@@ -38,7 +38,19 @@ func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
 		tx.AttachPolicy(name, target)
 		return nil
 	})
-	return storeError(err)
+	if err != nil {
+		return storeError(err)
+	}
+	// A target that went meanwhile has taken its attachments along, but for this one.
+	_, gone := e.policyTarget(ctx, target)
+	if jobsvc.ErrorCode(gone) != jobsvc.CodeNotFound {
+		return gone
+	}
+	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error { tx.DetachPolicy(name, target); return nil })
+	if err != nil {
+		return storeError(err)
+	}
+	return gone
 }
 
 // roomForPolicy refuses one policy too many on a target.

@@ -39,7 +39,9 @@ func (e *Engine) AttachThingPrincipal(ctx context.Context, r *jobsvc.AttachThing
 	if err := e.checkExclusive(ctx, r, cert); err != nil {
 		return err
 	}
-	return e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached *store.Attachment, now time.Time) error {
+	var before *store.Attachment
+	err = e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached *store.Attachment, now time.Time) error {
+		before = attached
 		c, err := tx.PeekCertificate(cert)
 		if err != nil {
 			return err
@@ -52,12 +54,42 @@ func (e *Engine) AttachThingPrincipal(ctx context.Context, r *jobsvc.AttachThing
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return e.confirmAttachment(ctx, r, cert, before)
+}
+
+// confirmAttachment looks again, since a transaction is of one thing: meanwhile others may
+// have attached the certificate to another, or deleted it. What they made wrong is undone;
+// of two requests that exclude each other one fails at least.
+func (e *Engine) confirmAttachment(ctx context.Context, r *jobsvc.AttachThingPrincipalRequest, cert string, before *store.Attachment) error {
+	err := e.checkExclusive(ctx, r, cert)
+	if err == nil {
+		_, err = e.DescribeCertificate(ctx, cert)
+	}
+	if err == nil {
+		return nil
+	}
+	undone := e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, _ *jobsvc.Thing, cert string, _ *store.Attachment, _ time.Time) error {
+		if before == nil {
+			tx.DeleteAttachment(r.ThingName, cert)
+		} else {
+			tx.PutAttachment(r.ThingName, cert, before)
+		}
+		return nil
+	})
+	if undone != nil && jobsvc.ErrorCode(undone) != jobsvc.CodeNotFound { // the thing: gone with its attachments
+		return undone
+	}
+	return err
 }
 
 // checkExclusive refuses an attachment beside one of another thing when either is
 // exclusive.
 func (e *Engine) checkExclusive(ctx context.Context, r *jobsvc.AttachThingPrincipalRequest, cert string) error {
-	things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", 2)
+	const atOnce = 32 // one is enough to see a conflict, more when others are being made
+	things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", atOnce)
 	if err != nil {
 		return storeError(err)
 	}
