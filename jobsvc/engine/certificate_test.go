@@ -327,3 +327,44 @@ func TestAttachWhileDeleting(t *testing.T) {
 		w.must(w.DeleteCertificate(w.ctx, c.ID, true))
 	}
 }
+
+// A Cognito identity can be attached as a certificate can. Nobody connects with one.
+func TestCognitoIdentity(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a", "b")
+	const identity = "eu-west-1:0b6f0d1a-93b0-4c8c-9d9b-9d1a2b5a7e10"
+	attach := func(thing string, exclusive bool) error {
+		return w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: thing, Principal: identity, Exclusive: exclusive})
+	}
+	w.must(attach("a", true))
+	w.code(jobsvc.CodeInvalidRequest, attach("b", false))
+	of, err := w.ListThingPrincipals(w.ctx, "a", "", jobsvc.Page{})
+	w.must(err)
+	things, err := w.ListPrincipalThings(w.ctx, identity, "", jobsvc.Page{})
+	w.must(err)
+	if len(of.Attachments) != 1 || of.Attachments[0].Name != identity || len(things.Attachments) != 1 || things.Attachments[0].Name != "a" {
+		t.Errorf("%+v, %+v", of, things)
+	}
+	_, err = w.Binding(w.ctx, identity)
+	w.code(jobsvc.CodeNotFound, err)
+	w.must(w.DetachThingPrincipal(w.ctx, "a", identity))
+	w.code(jobsvc.CodeNotFound, w.DetachThingPrincipal(w.ctx, "a", identity))
+
+	_, err = w.CreatePolicy(w.ctx, "p", policyOf("aws:iot:*"), nil)
+	w.must(err)
+	w.must(w.AttachPolicy(w.ctx, "p", identity))
+	attached, err := w.ListAttachedPolicies(w.ctx, identity, true, jobsvc.Page{})
+	w.must(err)
+	principals, err := w.ListTargetsForPolicy(w.ctx, "p", true, jobsvc.Page{})
+	w.must(err)
+	results, err := w.TestAuthorization(w.ctx, &jobsvc.TestAuthorizationRequest{Principal: identity, ClientID: "a", Infos: []jobsvc.AuthInfo{{ActionType: "CONNECT", Resources: []string{account.ARN("client", "a")}}}})
+	w.must(err)
+	if got := policyNames(attached); !slices.Equal(got, []string{"p"}) || !slices.Equal(principals.Names, []string{identity}) || results[0].Decision != "ALLOWED" {
+		t.Errorf("%q, %q, %+v", got, principals.Names, results)
+	}
+	w.must(w.DetachPolicy(w.ctx, "p", identity))
+	w.must(w.DeletePolicy(w.ctx, "p"))
+	for _, stranger := range []string{"eu-west-1", ":x", "eu-west-1:", "eu-west-1:x/y", identity + "\x00"} {
+		w.code(jobsvc.CodeNotFound, w.AttachThingPrincipal(w.ctx, &jobsvc.AttachThingPrincipalRequest{ThingName: "a", Principal: stranger}))
+	}
+}
