@@ -21,6 +21,7 @@ type Limits struct {
 	GroupDepth                 int // levels, the root included
 	GroupChildren              int
 	GroupAttributes            int
+	DynamicGroups              int           // every change of a thing looks at all of them
 	ThingTypeDeleteDelay       time.Duration // from the deprecation of a thing type on
 	MultipleGroupsPerHierarchy bool          // a thing may be in several groups below one root
 
@@ -28,6 +29,7 @@ type Limits struct {
 	PolicyVersions         int
 	PoliciesPerCertificate int
 	PoliciesPerGroup       int
+	PolicyDocumentChars    int // of a document, white space not counted
 
 	// Quotas. Those of jobs are checked against counts that other requests may be about to
 	// change: a few more may get through at once.
@@ -61,10 +63,12 @@ func GenerousLimits() Limits {
 		GroupDepth:            MaxGroupDepth,
 		GroupChildren:         MaxGroupChildren,
 		GroupAttributes:       MaxGroupAttributes,
+		DynamicGroups:         MaxDynamicGroups,
 
 		PolicyVersions:         5,
 		PoliciesPerCertificate: 10,
 		PoliciesPerGroup:       2,
+		PolicyDocumentChars:    MaxPolicyDocumentChars,
 	}
 }
 
@@ -73,6 +77,7 @@ func AWSLimits() Limits {
 	l := GenerousLimits()
 	l.MaintenanceWindows = 1
 	l.ThingTypeDeleteDelay = 5 * time.Minute
+	l.PolicyDocumentChars = 2048
 	l.ActiveSnapshotJobs = 100
 	l.ActiveContinuousJobs = 100
 	l.ConcurrentJobs = 500

@@ -34,6 +34,7 @@ type RegistryConfig struct {
 	MaxGroupDepth                   *int           `yaml:"maxGroupDepth" name:"max-group-depth" help:"Levels of groups, the root included."`
 	MaxGroupChildren                *int           `yaml:"maxGroupChildren" name:"max-group-children" help:"Direct children of a group."`
 	MaxGroupAttributes              *int           `yaml:"maxGroupAttributes" name:"max-group-attributes" help:"Attributes of a group."`
+	MaxDynamicGroups                *int           `yaml:"maxDynamicGroups" name:"max-dynamic-groups" help:"Dynamic groups. Every change of a thing looks at all of them."`
 	ThingTypeDeleteDelay            *time.Duration `yaml:"thingTypeDeleteDelay" name:"thing-type-delete-delay" help:"How long a thing type must have been deprecated before it can be deleted."`
 	AllowMultipleGroupsPerHierarchy bool           `yaml:"allowMultipleGroupsPerHierarchy" name:"allow-multiple-groups-per-hierarchy" help:"Let a thing be in several groups below one root."`
 }
@@ -43,6 +44,7 @@ type PoliciesConfig struct {
 	MaxVersions       *int `yaml:"maxVersions" name:"max-versions" help:"Versions of a policy."`
 	MaxPerCertificate *int `yaml:"maxPerCertificate" name:"max-per-certificate" help:"Policies attached to a certificate."`
 	MaxPerGroup       *int `yaml:"maxPerGroup" name:"max-per-group" help:"Policies attached to a thing group."`
+	MaxDocumentChars  *int `yaml:"maxDocumentChars" name:"max-document-chars" help:"Characters of a policy document, white space not counted. 404600 at most; an AWS account has 2048."`
 }
 
 // ThrottleConfig limits rates, in requests a second.
@@ -83,11 +85,13 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.GroupDepth, c.Registry.MaxGroupDepth)
 	set(&l.GroupChildren, c.Registry.MaxGroupChildren)
 	set(&l.GroupAttributes, c.Registry.MaxGroupAttributes)
+	set(&l.DynamicGroups, c.Registry.MaxDynamicGroups)
 	set(&l.ThingTypeDeleteDelay, c.Registry.ThingTypeDeleteDelay)
 	l.MultipleGroupsPerHierarchy = c.Registry.AllowMultipleGroupsPerHierarchy
 	set(&l.PolicyVersions, c.Policies.MaxVersions)
 	set(&l.PoliciesPerCertificate, c.Policies.MaxPerCertificate)
 	set(&l.PoliciesPerGroup, c.Policies.MaxPerGroup)
+	set(&l.PolicyDocumentChars, c.Policies.MaxDocumentChars)
 	set(&l.ControlPerSecond, c.Throttle.Control)
 	set(&l.DeviceReadsPerSecond, c.Throttle.DeviceRead)
 	set(&l.DeviceWritesPerSecond, c.Throttle.DeviceWrite)
@@ -100,6 +104,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 		"limits.documentBytes": int64(l.DocumentBytes), "limits.targetsPerJob": int64(l.TargetsPerJob), "limits.rolloutMaxPerMinute": l.RolloutPerMinute,
 		"limits.pendingShown": int64(l.PendingShown), "registry.maxGroupsPerThing": int64(l.GroupsPerThing), "registry.maxGroupDepth": int64(l.GroupDepth),
 		"policies.maxVersions": int64(l.PolicyVersions), "policies.maxPerCertificate": int64(l.PoliciesPerCertificate), "policies.maxPerGroup": int64(l.PoliciesPerGroup),
+		"policies.maxDocumentChars": int64(l.PolicyDocumentChars),
 		"limits.statusDetailsPairs": int64(l.StatusDetailsPairs), "limits.statusDetailsValueChars": int64(l.StatusDetailsChars),
 	} {
 		if n < 1 {
@@ -110,7 +115,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 		"limits.retries": l.Retries, "limits.maintenanceWindows": int64(l.MaintenanceWindows), "limits.activeSnapshotJobs": int64(l.ActiveSnapshotJobs),
 		"limits.activeContinuousJobs": int64(l.ActiveContinuousJobs), "limits.concurrentJobs": int64(l.ConcurrentJobs), "limits.deletingJobs": int64(l.DeletingJobs),
 		"limits.jobTemplates": int64(l.JobTemplates), "registry.maxAttributesWithoutType": int64(l.AttributesWithoutType),
-		"registry.maxGroupChildren": int64(l.GroupChildren), "registry.maxGroupAttributes": int64(l.GroupAttributes),
+		"registry.maxGroupChildren": int64(l.GroupChildren), "registry.maxGroupAttributes": int64(l.GroupAttributes), "registry.maxDynamicGroups": int64(l.DynamicGroups),
 	} {
 		if n < 0 {
 			bad(key, "%d is negative", n)

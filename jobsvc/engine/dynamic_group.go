@@ -167,7 +167,7 @@ func (e *Engine) enlist(ctx context.Context, name string) error {
 			switch {
 			case n == name:
 				continue
-			case len(names) >= jobsvc.MaxDynamicGroups:
+			case len(names) >= e.limits.DynamicGroups:
 				g, err := tx.PeekThingGroup(n)
 				if err != nil {
 					return nil, err
@@ -178,7 +178,7 @@ func (e *Engine) enlist(ctx context.Context, name string) error {
 			}
 			kept = append(kept, n)
 		}
-		if len(kept) >= jobsvc.MaxDynamicGroups {
+		if len(kept) >= e.limits.DynamicGroups {
 			return nil, jobsvc.Errorf(jobsvc.CodeLimitExceeded, "There are %d dynamic thing groups, which is as many as there may be.", len(kept))
 		}
 		return append(kept, name), nil

@@ -12,17 +12,26 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 )
 
-// AttachPolicy attaches a policy to a certificate or a thing group, given by ARN.
+// AttachPolicy attaches a policy to a certificate or a static thing group, given by ARN.
 // Again does nothing. Errors: CodeInvalidRequest, CodeNotFound, CodeLimitExceeded.
 //
 // AWS: AttachPolicy.
 func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
+	if _, err := e.policy(ctx, name); err != nil {
 		return err
 	}
 	target, err := e.policyTarget(ctx, target)
 	if err != nil {
 		return err
+	}
+	if kind, group, _ := e.opts.Account.Parse(target); kind == jobsvc.ARNThingGroup {
+		g, err := e.thingGroup(ctx, group)
+		if err == nil {
+			err = notDynamic(g)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := e.roomForPolicy(ctx, name, target); err != nil {
 		return err
@@ -38,7 +47,19 @@ func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
 		tx.AttachPolicy(name, target)
 		return nil
 	})
-	return storeError(err)
+	if err != nil {
+		return storeError(err)
+	}
+	// A target that went meanwhile has taken its attachments along, but for this one.
+	_, gone := e.policyTarget(ctx, target)
+	if jobsvc.ErrorCode(gone) != jobsvc.CodeNotFound {
+		return gone
+	}
+	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error { tx.DetachPolicy(name, target); return nil })
+	if err != nil {
+		return storeError(err)
+	}
+	return gone
 }
 
 // roomForPolicy refuses one policy too many on a target.
@@ -67,7 +88,7 @@ func (e *Engine) DetachPolicy(ctx context.Context, name, target string) error {
 		return err
 	}
 	kind, id, ok := e.opts.Account.Parse(target)
-	if !ok || kind != jobsvc.ARNCert && kind != jobsvc.ARNThingGroup {
+	if !jobsvc.IsCognitoIdentity(target) && (!ok || kind != jobsvc.ARNCert && kind != jobsvc.ARNThingGroup) {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "%s is neither a certificate nor a thing group of this account.", jobsvc.Clip(target))
 	}
 	if kind == jobsvc.ARNCert {
@@ -93,6 +114,9 @@ func (e *Engine) DetachPolicy(ctx context.Context, name, target string) error {
 
 // policyTarget checks that what a policy is attached to exists, and gives its ARN.
 func (e *Engine) policyTarget(ctx context.Context, target string) (string, error) {
+	if jobsvc.IsCognitoIdentity(target) { // of those nobody here knows which exist
+		return target, nil
+	}
 	kind, name, ok := e.opts.Account.Parse(target)
 	if !ok {
 		return "", notFound("Target", jobsvc.Clip(target))
@@ -185,18 +209,18 @@ func (e *Engine) groupAndAncestors(ctx context.Context, group string) ([]string,
 	return arns, nil
 }
 
-// ListTargetsForPolicy lists the ARNs a policy is attached to; with certificates those
-// alone. Errors: CodeInvalidRequest, CodeNotFound.
+// ListTargetsForPolicy lists what a policy is attached to; with principals no thing
+// groups. Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: ListTargetsForPolicy, ListPolicyPrincipals.
-func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, certificates bool, p jobsvc.Page) (*jobsvc.NamesResult, error) {
+func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, principals bool, p jobsvc.Page) (*jobsvc.NamesResult, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
 	if _, err := e.policy(ctx, name); err != nil {
 		return nil, err
 	}
-	filters := []any{"targets", name, certificates}
+	filters := []any{"targets", name, principals}
 	var after string
 	if err := e.decodeToken(p.Token, filters, &after); err != nil {
 		return nil, err
@@ -207,7 +231,7 @@ func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, certific
 	}
 	res := &jobsvc.NamesResult{}
 	for _, t := range targets {
-		if kind, _, _ := e.opts.Account.Parse(t); !certificates || kind == jobsvc.ARNCert {
+		if kind, _, _ := e.opts.Account.Parse(t); !principals || kind != jobsvc.ARNThingGroup {
 			res.Names = append(res.Names, t)
 		}
 	}
@@ -342,6 +366,9 @@ func (e *Engine) TestAuthorization(ctx context.Context, r *jobsvc.TestAuthorizat
 
 // deviceTargets gives what policies of a device may be on, and completes the context.
 func (e *Engine) deviceTargets(ctx context.Context, r *jobsvc.TestAuthorizationRequest, c *policy.Context) ([]string, error) {
+	if jobsvc.IsCognitoIdentity(r.Principal) {
+		return []string{r.Principal}, nil
+	}
 	id, err := e.certificateOf(r.Principal)
 	if err != nil {
 		return nil, err

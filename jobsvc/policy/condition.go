@@ -109,7 +109,8 @@ func isNumber(s string) bool { _, err := strconv.ParseFloat(s, 64); return err =
 
 // holds tells whether the condition is met.
 func (k *condition) holds(c *Context) bool {
-	request := c.lookup(k.key)
+	var room [1]string
+	request := c.lookup(k.key, &room)
 	if k.op.null {
 		want := strings.EqualFold(k.values[0].value(c), "true")
 		return (len(request) == 0) == want

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,36 +31,45 @@ type Context struct {
 	Certificate map[string][]string
 }
 
-// lookup gives the values of a variable or key by its name.
-func (c *Context) lookup(name string) []string {
-	one := func(v string) []string {
-		if v == "" {
-			return nil
-		}
-		return []string{v}
+// lookup gives the values of a variable or key by its name. The one of most names is put
+// into room.
+func (c *Context) lookup(name string, room *[1]string) []string {
+	v, ok := c.plain(name)
+	switch {
+	case !ok:
+		return c.certificate(name)
+	case v == "":
+		return nil
 	}
+	room[0] = v
+	return room[:]
+}
+
+// plain is the value of a name that has one at most: ok tells whether it is such a name,
+// "" that there is no value.
+func (c *Context) plain(name string) (v string, ok bool) {
 	switch name {
 	case "iot:ClientId":
-		return one(c.ClientID)
+		return c.ClientID, true
 	case "aws:SourceIp":
-		return one(c.SourceIP)
+		return c.SourceIP, true
 	case "aws:CurrentTime":
 		if c.Now.IsZero() {
-			return nil
+			return "", true
 		}
-		return []string{c.Now.UTC().Format(time.RFC3339)}
+		return c.Now.UTC().Format(time.RFC3339), true
 	case "aws:EpochTime":
 		if c.Now.IsZero() {
-			return nil
+			return "", true
 		}
-		return []string{strconv.FormatInt(c.Now.Unix(), 10)}
+		return strconv.FormatInt(c.Now.Unix(), 10), true
 	case "iot:Connection.Thing.IsAttached":
-		return []string{strconv.FormatBool(c.Attached)}
+		return strconv.FormatBool(c.Attached), true
 	}
 	if rest, ok := strings.CutPrefix(name, "iot:Connection.Thing."); ok {
-		return one(c.thing(rest))
+		return c.thing(rest), true
 	}
-	return c.certificate(name)
+	return "", false
 }
 
 func (c *Context) thing(name string) string {
@@ -111,11 +121,11 @@ func cutLast(s string, sep byte) (before, after string, ok bool) {
 // single is the value that goes into a pattern. Values of a certificate with characters
 // that mean something to patterns or topics, or that are very long, do not.
 func (c *Context) single(name string) (string, bool) {
-	v := c.lookup(name)
-	if len(v) != 1 {
-		return "", false
+	if v, ok := c.plain(name); ok {
+		return v, v != ""
 	}
-	if strings.HasPrefix(name, "iot:Certificate.") && (len(v[0]) > 1024 || strings.ContainsAny(v[0], "*$+?#")) {
+	v := c.certificate(name)
+	if len(v) != 1 || len(v[0]) > 1024 || strings.ContainsAny(v[0], "*$+?#") {
 		return "", false
 	}
 	return v[0], true
@@ -137,7 +147,14 @@ func CertificateValues(cert *x509.Certificate, id string) map[string][]string {
 	}
 	names(values, "iot:Certificate.Subject.", &cert.Subject)
 	names(values, "iot:Certificate.Issuer.", &cert.Issuer)
-	alternatives(values, "iot:Certificate.Subject.AlternativeName.", cert)
+	for _, ext := range cert.Extensions {
+		switch {
+		case ext.Id.Equal(subjectAltName):
+			alternatives(values, "iot:Certificate.Subject.AlternativeName.", ext.Value)
+		case ext.Id.Equal(issuerAltName):
+			alternatives(values, "iot:Certificate.Issuer.AlternativeName.", ext.Value)
+		}
+	}
 	values["iot:Certificate.AvailableKeys"] = slices.Sorted(maps.Keys(values))
 	return values
 }
@@ -152,52 +169,50 @@ func names(values map[string][]string, prefix string, name *pkix.Name) {
 	}
 }
 
-func alternatives(values map[string][]string, prefix string, cert *x509.Certificate) {
-	add := func(kind string, list ...string) {
-		if len(list) > 0 {
-			values[prefix+kind] = append(values[prefix+kind], list...)
+var (
+	subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	issuerAltName  = asn1.ObjectIdentifier{2, 5, 29, 18}
+)
+
+// alternatives reads GeneralNames (RFC 5280, 4.2.1.6). What cannot be read has no value.
+func alternatives(values map[string][]string, prefix string, der []byte) {
+	var seq asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &seq); err != nil {
+		return
+	}
+	for rest := seq.Bytes; len(rest) > 0; {
+		var v asn1.RawValue
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &v); err != nil {
+			return
 		}
-	}
-	add("RFC822Name", cert.EmailAddresses...)
-	add("DNSName", cert.DNSNames...)
-	for _, u := range cert.URIs {
-		add("UniformResourceIdentifier", u.String())
-	}
-	for _, ip := range cert.IPAddresses {
-		add("IPAddress", ip.String())
-	}
-	for _, n := range directoryNames(cert) {
-		add("DirectoryName", n)
+		if v.Class != asn1.ClassContextSpecific {
+			continue
+		}
+		if kind, s := generalName(v.Tag, v.Bytes); s != "" {
+			values[prefix+kind] = append(values[prefix+kind], s)
+		}
 	}
 }
 
-var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
-
-// directoryNames are the alternative names that package x509 leaves out.
-func directoryNames(cert *x509.Certificate) (list []string) {
-	for _, ext := range cert.Extensions {
-		if !ext.Id.Equal(subjectAltName) {
-			continue
+// generalName gives a name of one of the kinds that have a variable, else "".
+func generalName(tag int, content []byte) (kind, name string) {
+	switch tag {
+	case 1:
+		return "RFC822Name", string(content)
+	case 2:
+		return "DNSName", string(content)
+	case 4:
+		var rdn pkix.RDNSequence
+		if _, err := asn1.Unmarshal(content, &rdn); err == nil {
+			return "DirectoryName", rdn.String()
 		}
-		var seq asn1.RawValue
-		if rest, err := asn1.Unmarshal(ext.Value, &seq); err != nil || len(rest) > 0 {
-			return nil
-		}
-		for rest := seq.Bytes; len(rest) > 0; {
-			var v asn1.RawValue
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &v); err != nil {
-				return list
-			}
-			const directoryName = 4
-			if v.Class != asn1.ClassContextSpecific || v.Tag != directoryName {
-				continue
-			}
-			var rdn pkix.RDNSequence
-			if _, err := asn1.Unmarshal(v.Bytes, &rdn); err == nil {
-				list = append(list, rdn.String())
-			}
+	case 6:
+		return "UniformResourceIdentifier", string(content)
+	case 7:
+		if ip, ok := netip.AddrFromSlice(content); ok {
+			return "IPAddress", ip.String()
 		}
 	}
-	return list
+	return "", ""
 }

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Effect is a decision.
 type Effect byte
@@ -40,9 +43,9 @@ type Decision struct {
 // deny wins over every allow; without an allow it is denied.
 func Evaluate(policies []Named, action, resource string, c *Context) Decision {
 	var d Decision
-	action = strings.ToLower(action)
+	spellings := spellingsOf(action)
 	for _, p := range policies {
-		allow, deny := p.decide(action, resource, c)
+		allow, deny := p.decide(spellings, resource, c)
 		if allow {
 			d.Allow = append(d.Allow, p.Name)
 		}
@@ -59,8 +62,37 @@ func Evaluate(policies []Named, action, resource string, c *Context) Decision {
 	return d
 }
 
-// decide tells what the statements of one policy say. action is in lower case.
-func (d *Document) decide(action, resource string, c *Context) (allow, deny bool) {
+// spellings are, in lower case, how policies may write an action: those of jobs have an
+// older and a newer name.
+type spellings []string
+
+var knownActions = func() map[string]spellings {
+	m := map[string]spellings{}
+	for _, a := range []string{"Connect", "Publish", "RetainPublish", "Subscribe", "Receive"} {
+		lower := strings.ToLower("iot:" + a)
+		m["iot:"+a], m[lower] = spellings{lower}, spellings{lower}
+	}
+	for _, a := range []string{"DescribeJobExecution", "GetPendingJobExecutions", "UpdateJobExecution", "StartNextPendingJobExecution"} {
+		both := spellings{strings.ToLower("iot:" + a), strings.ToLower("iotjobsdata:" + a)}
+		m["iot:"+a], m["iotjobsdata:"+a] = both, both
+		m[both[0]], m[both[1]] = both, both
+	}
+	return m
+}()
+
+func spellingsOf(action string) spellings {
+	if s, ok := knownActions[action]; ok {
+		return s
+	}
+	lower := strings.ToLower(action)
+	if s, ok := knownActions[lower]; ok {
+		return s
+	}
+	return spellings{lower}
+}
+
+// decide tells what the statements of one policy say.
+func (d *Document) decide(action spellings, resource string, c *Context) (allow, deny bool) {
 	for i := range d.statements {
 		s := &d.statements[i]
 		if s.deny && deny || !s.deny && allow || !s.applies(action, resource, c) {
@@ -75,8 +107,8 @@ func (d *Document) decide(action, resource string, c *Context) (allow, deny bool
 	return allow, deny
 }
 
-func (s *statement) applies(action, resource string, c *Context) bool {
-	return anyMatches(s.actions, action, c) && anyMatches(s.resources, resource, c) && s.holds(c)
+func (s *statement) applies(action spellings, resource string, c *Context) bool {
+	return slices.ContainsFunc(action, func(a string) bool { return anyMatches(s.actions, a, c) }) && anyMatches(s.resources, resource, c) && s.holds(c)
 }
 
 func anyMatches(patterns []pattern, text string, c *Context) bool {

@@ -51,7 +51,7 @@ func Parse(document string) (*Document, error) {
 			}
 		case "Statement":
 		default:
-			return nil, malformed("The policy document has an element %q that is not known.", name)
+			return nil, malformed("The policy document has an element %q that is not known.", jobsvc.Clip(name))
 		}
 	}
 	raw, ok := root["Statement"]
@@ -142,11 +142,28 @@ func (p *parser) statement(raw json.RawMessage) (*statement, error) {
 	return st, nil
 }
 
-// members reads a JSON object whose members have to be written exactly.
+// members reads a JSON object whose members have to be written exactly, and once: of two
+// effects nobody knows which is meant.
 func members(raw json.RawMessage, what string) (map[string]json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil || m == nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil, malformed("%s must be a JSON object.", what)
+	}
+	m := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, malformed("%s must be a JSON object.", what)
+		}
+		key := name.(string) // the names of an object are strings
+		if _, twice := m[key]; twice {
+			return nil, malformed("%s has %q twice.", what, jobsvc.Clip(key))
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, malformed("%s must be a JSON object.", what)
+		}
+		m[key] = value
 	}
 	return m, nil
 }

@@ -7,10 +7,10 @@ import (
 
 // pattern is a text with wildcards and variables, taken apart.
 type pattern struct {
-	text  string
 	parts []part
 	// fixed: there is no variable in it, and parts are all there is to match.
 	fixed bool
+	plain string // of a fixed one the text in which wildcards mean themselves
 }
 
 type part struct {
@@ -30,7 +30,7 @@ const (
 
 // parsePattern takes a pattern apart. Without variables ${ is text like any other.
 func parsePattern(s string, variables bool) pattern {
-	p := pattern{text: s, fixed: true}
+	p := pattern{fixed: true}
 	var lit strings.Builder
 	flush := func() {
 		if lit.Len() > 0 {
@@ -71,35 +71,43 @@ func parsePattern(s string, variables bool) pattern {
 		}
 	}
 	flush()
+	if p.fixed {
+		p.plain = plainText(p.parts)
+	}
 	return p
 }
 
-// resolve puts the values of variables in, as literal text. A variable without a value
-// stays as it was written, so that nothing matches it by accident.
-func (p *pattern) resolve(c *Context) []part {
-	if p.fixed {
-		return p.parts
-	}
-	parts := make([]part, len(p.parts))
-	for i, q := range p.parts {
+// resolve puts the values of variables in, as literal text, into room if it is enough. A
+// variable without a value stays as it was written, so that nothing matches it
+// by accident.
+func (p *pattern) resolve(c *Context, room []part) []part {
+	for _, q := range p.parts {
 		if q.kind == variable {
 			q.kind = literal
 			if v, ok := c.single(q.name); ok {
 				q.text = v
 			}
 		}
-		parts[i] = q
+		room = append(room, q)
 	}
-	return parts
+	return room
 }
+
+// partsOnStack are more than patterns usually have.
+const partsOnStack = 8
 
 // value is the text of a pattern in which wildcards mean themselves.
 func (p *pattern) value(c *Context) string {
-	if p.fixed && len(p.parts) == 1 && p.parts[0].kind == literal {
-		return p.parts[0].text
+	if p.fixed {
+		return p.plain
 	}
+	var room [partsOnStack]part
+	return plainText(p.resolve(c, room[:0]))
+}
+
+func plainText(parts []part) string {
 	var b strings.Builder
-	for _, q := range p.resolve(c) {
+	for _, q := range parts {
 		switch q.kind {
 		case anyRun:
 			b.WriteByte('*')
@@ -112,7 +120,13 @@ func (p *pattern) value(c *Context) string {
 	return b.String()
 }
 
-func (p *pattern) matches(s string, c *Context) bool { return match(p.resolve(c), s) }
+func (p *pattern) matches(s string, c *Context) bool {
+	if p.fixed {
+		return match(p.parts, s)
+	}
+	var room [partsOnStack]part
+	return match(p.resolve(c, room[:0]), s)
+}
 
 // match compares a whole text. Between two * the leftmost place that fits is taken,
 // which is never worse than another, so the work is bounded by the product of the

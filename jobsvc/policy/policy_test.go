@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/big"
 	"net"
 	"net/url"
@@ -62,6 +63,9 @@ func TestParseRefusals(t *testing.T) {
 		{one(allowAll + `,"Condition":{"StringEquals":{"a":{}}}`), "on a"},
 		{one(allowAll + `,"Condition":{"StringEquals":{"a":[]}}`), "on a"},
 		{one(allowAll + `,"Condition":[]`), "Condition"},
+		{one(`"Effect":"Deny",` + allowAll), `"Effect" twice`},
+		{`{"Statement":{` + allowAll + `},"Statement":{` + allowAll + `}}`, `"Statement" twice`},
+		{one(allowAll + `,"Condition":{"StringEquals":{"a":"1","a":"2"}}`), `"a" twice`},
 	} {
 		_, err := Parse(tc.document)
 		if jobsvc.ErrorCode(err) != jobsvc.CodeMalformedPolicy || !strings.Contains(err.Error(), tc.names) {
@@ -145,6 +149,36 @@ func TestEvaluateSample(t *testing.T) {
 	} {
 		if d := Evaluate(policies, tc.action, arn+tc.resource, tc.c); d.Effect != tc.want {
 			t.Errorf("%s on %s as %+v: %s, want %s", tc.action, tc.resource, tc.c, d.Effect, tc.want)
+		}
+	}
+}
+
+// Actions of the jobs data plane have two names, in policies and in questions. Other
+// actions are no part of that.
+func TestTwoNamesOfActions(t *testing.T) {
+	for _, tc := range []struct {
+		written, asked string
+		want           Effect
+	}{
+		{"iot:UpdateJobExecution", "iot:UpdateJobExecution", Allowed},
+		{"iot:UpdateJobExecution", "iotjobsdata:UpdateJobExecution", Allowed},
+		{"iotjobsdata:*", "iot:UpdateJobExecution", Allowed},
+		{"iotjobsdata:updatejobexecution", "iotjobsdata:UpdateJobExecution", Allowed},
+		{"iotjobsdata:DescribeJobExecution", "iot:UpdateJobExecution", ImplicitDeny},
+		{"iotjobsdata:*", "IOT:UPDATEJOBEXECUTION", Allowed},
+		{"iotjobsdata:*", "iot:Publish", ImplicitDeny},
+		{"iot:*", "other:Thing", ImplicitDeny},
+		{"other:thing", "Other:Thing", Allowed},
+	} {
+		for _, effect := range []string{"Allow", "Deny"} {
+			d := parse(t, one(`"Effect":"`+effect+`","Action":"`+tc.written+`","Resource":"*"`))
+			want := tc.want
+			if effect == "Deny" && want == Allowed {
+				want = ExplicitDeny
+			}
+			if got := Evaluate([]Named{{"p", d}}, tc.asked, arn+"thing/pump", &Context{}).Effect; got != want {
+				t.Errorf("%s %s, asked for %s: %s, want %s", effect, tc.written, tc.asked, got, want)
+			}
 		}
 	}
 }
@@ -272,11 +306,16 @@ func TestCertificateValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	uri, _ := url.Parse("urn:pump:1")
+	directory, err := asn1.Marshal(pkix.Name{CommonName: "plant"}.ToRDNSequence())
+	if err != nil {
+		t.Fatal(err)
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(0x0a0b),
 		Subject:      pkix.Name{CommonName: "pump", Organization: []string{"one", "two"}, Country: []string{"DE"}},
 		NotBefore:    time.Now(), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"pump.example.net"}, EmailAddresses: []string{"a@example.net"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1)}, URIs: []*url.URL{uri},
+		ExtraExtensions: []pkix.Extension{{Id: issuerAltName, Value: generalNames(t, map[int][]byte{1: []byte("ca@example.net"), 2: []byte("ca.example.net"), 6: []byte("urn:ca"), 7: {10, 0, 0, 9}, 8: {42, 3}, 4: directory})}},
+		DNSNames:        []string{"pump.example.net"}, EmailAddresses: []string{"a@example.net"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1)}, URIs: []*url.URL{uri},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -299,16 +338,49 @@ func TestCertificateValues(t *testing.T) {
 		"iot:Certificate.Subject.AlternativeName.RFC822Name":                    {"a@example.net"},
 		"iot:Certificate.Subject.AlternativeName.IPAddress":                     {"10.0.0.1"},
 		"iot:Certificate.Subject.AlternativeName.UniformResourceIdentifier":     {"urn:pump:1"},
+		"iot:Certificate.Issuer.AlternativeName.RFC822Name":                     {"ca@example.net"},
+		"iot:Certificate.Issuer.AlternativeName.DNSName":                        {"ca.example.net"},
+		"iot:Certificate.Issuer.AlternativeName.UniformResourceIdentifier":      {"urn:ca"},
+		"iot:Certificate.Issuer.AlternativeName.IPAddress":                      {"10.0.0.9"},
+		"iot:Certificate.Issuer.AlternativeName.DirectoryName":                  {"CN=plant"},
 		"iot:Certificate.Subject.Pseudonym":                                     nil,
 		"iot:Certificate.Subject.AlternativeName.UniformResourceIdentifier.Lis": nil,
 	} {
-		if got := c.lookup(name); !slices.Equal(got, want) {
+		if got := c.lookup(name, new([1]string)); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if keys := c.lookup("iot:Certificate.AvailableKeys.List"); !slices.Contains(keys, "iot:Certificate.Subject.CommonName") {
+	if keys := c.lookup("iot:Certificate.AvailableKeys.List", new([1]string)); !slices.Contains(keys, "iot:Certificate.Subject.CommonName") {
 		t.Errorf("available keys: %q", keys)
 	}
+}
+
+// generalNames encodes GeneralNames by their tags.
+func generalNames(t *testing.T, names map[int][]byte) []byte {
+	t.Helper()
+	var list []asn1.RawValue
+	for tag, content := range names {
+		list = append(list, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, IsCompound: tag == 4, Bytes: content})
+	}
+	der, err := asn1.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// A certificate is whatever a factory wrote: names that cannot be read have no value.
+func FuzzAlternatives(f *testing.F) {
+	f.Add([]byte{0x30, 0x0c, 0x82, 0x01, 'a', 0x87, 0x03, 1, 2, 3, 0xa4, 0x02, 0x30, 0x00})
+	f.Fuzz(func(t *testing.T, der []byte) {
+		values := map[string][]string{}
+		alternatives(values, "", der)
+		for kind, list := range values {
+			if len(list) == 0 || slices.Contains(list, "") {
+				t.Errorf("%s: %q", kind, list)
+			}
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {
@@ -324,8 +396,19 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		c := &Context{ClientID: "*", SourceIP: "::1", Attached: true, ThingName: "a", Now: time.Unix(0, 0)}
-		Evaluate([]Named{{"p", d}}, action, resource, c)
+		first := Evaluate([]Named{{"p", d}}, action, resource, c)
+		if again := Evaluate([]Named{{"p", parse(t, document)}}, strings.ToUpper(strings.ToLower(action)), resource, c); again.Effect != first.Effect && isASCII(action) {
+			t.Errorf("%s, and %s with the action in capitals", first.Effect, again.Effect)
+		}
+		deny := Named{"deny", parse(t, one(`"Effect":"Deny","Action":"*","Resource":"*"`))}
+		if last := Evaluate([]Named{{"p", d}, deny}, action, resource, c); last.Effect != ExplicitDeny {
+			t.Errorf("with a deny of all: %s", last.Effect)
+		}
 	})
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
 func BenchmarkEvaluate(b *testing.B) {
