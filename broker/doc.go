@@ -8,7 +8,7 @@
 //
 // # The way of a request
 //
-//	conn ─▶ mochi's read goroutine ─▶ hook.OnPublish ─▶ engine, until it is durable
+//	conn ─▶ the connection's goroutine ─▶ hook.OnPublish ─▶ engine, until it is durable
 //	     ◀─ PUBACK and reply in one write, to this connection only, subscribed or not
 //
 // mochi neither acknowledges nor forwards a request. Requests of one connection are
@@ -16,8 +16,8 @@
 //
 // # Goroutines
 //
-// Each connection has the caller's of ServeConn (Serve starts one) and mochi's write
-// loop, and for as long as a slow peer has something to take, one more. The Broker has
+// Each connection has the caller's of ServeConn (Serve starts one; see attach), and for as
+// long as a slow peer has something to take, one more. The Broker has
 // a few that publish notifications and one that looks again at connections whose
 // certificate changed. Close waits for all of them.
 //

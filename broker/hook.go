@@ -24,8 +24,9 @@ const (
 	maxTimeoutKeepAlive = 43690
 )
 
-// hook is the one hook mochi has: it calls every hook for every event. Its methods
-// run on the read goroutine of the connection they are about, unless they say otherwise.
+// hook is the one hook mochi has: it calls every hook for every event. Those of
+// connecting and disconnecting are called by attach. Its methods run on the read goroutine
+// of the connection they are about, unless they say otherwise.
 type hook struct {
 	mqtt.HookBase
 	b *Broker
@@ -33,8 +34,7 @@ type hook struct {
 
 var provided = func() (set [256]bool) {
 	for _, event := range []byte{
-		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
-		mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
 		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnWill,
 	} {
 		set[event] = true
