@@ -115,6 +115,8 @@ func (h *hook) admit(c *client, cl *mqtt.Client, pk packets.Packet) *refusal {
 
 // mayWill: a will is published when nobody is there to be asked, past every check
 // of mochi. Below $ it would be a report from the dead, or a forged notification.
+// As long as only topics below $ may be published nobody has a will, and attach sends
+// none: that has to come first.
 func mayWill(c *client, topic string) error {
 	if strings.HasPrefix(topic, "$") {
 		return &auth.Refusal{Reason: "a will must not have a topic that begins with $"}

@@ -114,14 +114,15 @@ func TestWillIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		b := startBroker(t, e, nil)
-		watcher := newDevice(t, dial(t, b, e.certificate("c1", "pump-1")), 4)
-		watcher.connect(connectOptions{id: "pump-1#2"})
-		watcher.subscribe(1, jobs+"#")
 		d := pump(t, b, e, 4)
 		cl, _ := b.mqtt.Clients.Get("pump-1")
 		cl.Properties.Will.TopicName, cl.Properties.Will.Payload, cl.Properties.Will.Flag = jobs+"notify-next", []byte("forged"), 1
-		d.conn.Close()
-		watcher.quiet()
+		cl.Properties.Will.Retain = true // so that mochi would still have it
+		d.write(frame(0x10, mstr("MQTT"), []byte{4, 2, 0, 0}, mstr("pump-1")))
+		d.closed()
+		if _, ok := b.mqtt.Topics.Retained.Get(jobs + "notify-next"); ok {
+			t.Error("the will was published")
+		}
 	})
 }
 
