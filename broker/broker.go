@@ -90,6 +90,7 @@ type Broker struct {
 	denials   *denials
 
 	mqtt     *mqtt.Server
+	hook     *hook
 	sessions *Sessions
 	notifier *notifier
 
@@ -141,7 +142,7 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 		Capabilities: &mqtt.Capabilities{
 			MaximumClients:               1 << 40,
 			MaximumSessionExpiryInterval: uint32(b.limits.SessionExpiry / time.Second),
-			MaximumClientWritesPending:   16, // nothing of ours passes through it
+			MaximumClientWritesPending:   1, // nothing passes through it, see attach
 			MaximumPacketSize:            200_000,
 			ReceiveMaximum:               receiveMaximum,
 			MaximumInflight:              1000,
@@ -157,7 +158,8 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 		ClientNetWriteBufferSize: 1024,
 		Logger:                   slog.New(slog.DiscardHandler), // it prints whole packets
 	})
-	if err := b.mqtt.AddHook(&hook{b: b}, nil); err != nil {
+	b.hook = &hook{b: b}
+	if err := b.mqtt.AddHook(b.hook, nil); err != nil {
 		return nil, err
 	}
 	b.sessions = newSessions(b)
@@ -192,7 +194,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, cfg *tls.Config) er
 		ln.Close()
 		return errors.New("broker: Serve without TLS; ServeInsecure is for development")
 	}
-	return b.serve(ctx, ln, func(nc net.Conn) { b.handshake(nc, cfg) })
+	return b.serve(ctx, ln, func(nc net.Conn) { b.serveTLS(nc, cfg) })
 }
 
 // ServeInsecure is Serve for plain MQTT, where anyone is the thing that his

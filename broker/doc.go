@@ -11,15 +11,15 @@
 //	conn ─▶ client.Read ─▶ engine, until it is durable
 //	     ◀─ PUBACK and reply in one write, to this connection only, subscribed or not
 //
-// client.Read runs on mochi's read goroutine and takes requests of a plain form out of
+// client.Read runs on the connection's goroutine and takes requests of a plain form out of
 // what mochi is about to read (see stream). All others come by hook.OnPublish, when mochi
 // has parsed them; mochi neither acknowledges nor forwards them. Requests of one connection are
 // answered in order, because its goroutine does one at a time.
 //
 // # Goroutines
 //
-// Each connection has the caller's of ServeConn (Serve starts one) and mochi's write
-// loop, and for as long as a slow peer has something to take, one more. The Broker has
+// Each connection has the caller's of ServeConn (Serve starts one; see attach), and for as
+// long as a slow peer has something to take, one more. The Broker has
 // a few that publish notifications and one that looks again at connections whose
 // certificate changed. Close waits for all of them.
 //

@@ -24,8 +24,9 @@ const (
 	maxTimeoutKeepAlive = 43690
 )
 
-// hook is the one hook mochi has: it calls every hook for every event. Its methods
-// run on the read goroutine of the connection they are about, unless they say otherwise.
+// hook is the one hook mochi has: it calls every hook for every event. Those of
+// connecting and disconnecting are called by attach. Its methods run on the read goroutine
+// of the connection they are about, unless they say otherwise.
 type hook struct {
 	mqtt.HookBase
 	b *Broker
@@ -33,8 +34,7 @@ type hook struct {
 
 var provided = func() (set [256]bool) {
 	for _, event := range []byte{
-		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
-		mqtt.OnDisconnect, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish,
 		mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnWill,
 	} {
 		set[event] = true
@@ -115,6 +115,8 @@ func (h *hook) admit(c *client, cl *mqtt.Client, pk packets.Packet) *refusal {
 
 // mayWill: a will is published when nobody is there to be asked, past every check
 // of mochi. Below $ it would be a report from the dead, or a forged notification.
+// As long as only topics below $ may be published nobody has a will, and attach sends
+// none: that has to come first.
 func mayWill(c *client, topic string) error {
 	if strings.HasPrefix(topic, "$") {
 		return &auth.Refusal{Reason: "a will must not have a topic that begins with $"}

@@ -98,9 +98,17 @@ func (b *Broker) spawn(f func()) bool {
 	return !b.closing
 }
 
-// handshake does TLS on a connection just accepted, then serves it. The deadline
-// covers everything up to and including CONNECT.
-func (b *Broker) handshake(nc net.Conn, cfg *tls.Config) {
+// serveTLS does TLS on a connection just accepted, then serves it.
+func (b *Broker) serveTLS(nc net.Conn, cfg *tls.Config) {
+	growStack(0)
+	if tc, bottom, id := b.handshake(nc, cfg); tc != nil {
+		b.serveConn(tc, bottom, id)
+	}
+}
+
+// handshake gives nil when it failed, or the Broker is closing; nc is closed then. The
+// deadline covers everything up to and including CONNECT.
+func (b *Broker) handshake(nc net.Conn, cfg *tls.Config) (*tls.Conn, *conn, Identity) {
 	bottom := newConn(nc, b.limits.WriteBuffer)
 	bottom.SetReadDeadline(time.Now().Add(b.limits.ConnectTimeout))
 	tc := tls.Server(bottom, cfg)
@@ -108,7 +116,7 @@ func (b *Broker) handshake(nc net.Conn, cfg *tls.Config) {
 	if b.closing {
 		b.mu.Unlock()
 		nc.Close()
-		return
+		return nil, nil, Identity{}
 	}
 	b.pending[nc] = struct{}{}
 	b.mu.Unlock()
@@ -120,7 +128,16 @@ func (b *Broker) handshake(nc net.Conn, cfg *tls.Config) {
 		b.denials.note("handshake", denial{addr: nc.RemoteAddr().String(), reason: "TLS handshake: " + err.Error()})
 		bottom.Close()
 		bottom.wait()
-		return
+		return nil, nil, Identity{}
 	}
-	b.serveConn(tc, bottom, PeerIdentity(tc.ConnectionState()))
+	return tc, bottom, PeerIdentity(tc.ConnectionState())
+}
+
+// growStack makes room for a handshake and CONNECT at once. Otherwise the stack doubles
+// four times on the way, and what is on it is moved each time.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [10 << 10]byte
+	return room[i]
 }

@@ -110,7 +110,7 @@ func (b *Broker) serveConn(nc net.Conn, bottom *conn, id Identity) {
 			c.keep = false
 		}
 	}()
-	err := b.mqtt.EstablishConnection("", c)
+	err := b.attach(c)
 	if errors.Is(err, packets.ErrPacketTooLarge) {
 		c.deny("publish", "", "a packet has more than the announced size")
 	}

@@ -98,7 +98,8 @@ func TestPlainRequestsPassMochiBy(t *testing.T) {
 			d.puback(uint16(id))
 			contains(t, d.reply(jobs+"get/accepted"), fmt.Sprintf(`"clientToken":"%d"`, id))
 		}
-		if n := atomic.LoadInt64(&b.mqtt.Info.PacketsReceived) - seen; n == 0 || n > 90 {
+		// mochi counts a packet when it is read, and again when it is handed over.
+		if n := (atomic.LoadInt64(&b.mqtt.Info.PacketsReceived) - seen) / 2; n == 0 || n > 90 {
 			t.Errorf("mochi read %d of 100 packets sent together", n)
 		}
 	})

@@ -22,20 +22,24 @@ func handshakes(ctx context.Context, b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	full := func(s *server) side {
+	profiled := func(name string) measurer {
+		return func(run func() (*load.Result, error)) (reading, error) { return b.profiled(p, name, run) }
+	}
+	full := func(s *server, measure measurer) side {
 		return func(context.Context) (reading, error) {
-			return s.measure(func() (*load.Result, error) { return b.connect(s, ids, b.size.handshakes) })
+			return measure(func() (*load.Result, error) { return b.connect(s, ids, b.size.handshakes) })
 		}
 	}
-	resumed := func(s *server, ids *credentials) side {
+	resumed := func(s *server, ids *credentials, measure measurer) side {
 		return func(context.Context) (reading, error) {
 			if _, err := b.connect(s, ids, b.size.devices); err != nil { // everyone gets a ticket
 				return reading{}, err
 			}
-			return s.measure(func() (*load.Result, error) { return b.connect(s, ids, b.size.handshakes) })
+			return measure(func() (*load.Result, error) { return b.connect(s, ids, b.size.handshakes) })
 		}
 	}
-	r, err := turns(ctx, b.Rounds, full(&p.server), full(peer), resumed(&p.server, ids.resuming()), resumed(peer, ids.resuming()))
+	r, err := turns(ctx, b.Rounds, full(&p.server, profiled("handshakes")), full(peer, peer.measure),
+		resumed(&p.server, ids.resuming(), profiled("handshakes-resumed")), resumed(peer, ids.resuming(), peer.measure))
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +48,9 @@ func handshakes(ctx context.Context, b *bench) ([]result, error) {
 		comparison{"TLS handshakes, resumed: for information", "conn/s", "mosquitto", r[2], r[3], nil, ""}.row(reading.val),
 	}, nil
 }
+
+// measurer runs load on a server and reads what it took.
+type measurer func(run func() (*load.Result, error)) (reading, error)
 
 // connect opens and closes n connections, eight at a time.
 func (b *bench) connect(s *server, ids *credentials, n int) (*load.Result, error) {
