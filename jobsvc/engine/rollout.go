@@ -243,7 +243,7 @@ func (e *Engine) release(ctx context.Context, job *jobsvc.Job, things []member) 
 	}
 	ops := make([]store.Op, len(things))
 	for i, m := range things {
-		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error { return e.createExecution(tx, job, m, now) }}
+		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error { return e.createExecution(tx, job, m, now) }, Reads: store.ReadsNewExecution(m.name, job.ID)}
 	}
 	return e.updateMany(ctx, ops)
 }

@@ -97,7 +97,7 @@ func (e *Engine) sweep(ctx context.Context, job string, statuses []jobsvc.JobExe
 			}
 			ops := make([]store.Op, len(refs))
 			for i, ref := range refs {
-				ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }}
+				ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }, Reads: store.ReadsPending(ref.Thing)}
 			}
 			if err := e.updateMany(ctx, ops); err != nil {
 				return err

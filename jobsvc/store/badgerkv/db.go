@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -266,16 +267,38 @@ func (db *DB) UpdateMany(ctx context.Context, ops []kv.Op) []kv.Result {
 	if len(ops) == 0 {
 		return results
 	}
-	c := &call{done: make(chan struct{}, 1)}
-	c.begin(ctx, ops, results)
-	if err := db.submit(ctx, c); err != nil {
-		for i := range results {
-			results[i].Err = err
-		}
-		return results
+	size := len(ops)
+	if slices.ContainsFunc(ops, func(op kv.Op) bool { return len(op.Reads) > 0 }) {
+		size = aheadPiece
 	}
-	<-c.done
+	var calls []*call
+	for from := 0; from < len(ops); from += size {
+		to := min(from+size, len(ops))
+		c := &call{done: make(chan struct{}, 1), many: true}
+		c.begin(ctx, ops[from:to], results[from:to])
+		if err := db.submitMany(ctx, c); err != nil {
+			// What comes after it is refused as well.
+			for i := range c.results {
+				c.results[i].Err = err
+			}
+			continue
+		}
+		calls = append(calls, c)
+	}
+	for _, c := range calls {
+		<-c.done
+	}
 	return results
+}
+
+// submitMany hands over a call, with what it will read read ahead.
+func (db *DB) submitMany(ctx context.Context, c *call) error {
+	if err := db.enter(ctx); err != nil {
+		return err
+	}
+	c.ahead = db.readAhead(c.ops)
+	db.leave()
+	return db.submit(ctx, c)
 }
 
 // submit hands a call to the committer, which answers it on c.done. It waits
