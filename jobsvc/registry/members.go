@@ -67,9 +67,16 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 					horizon = last
 				}
 			}
+			if found == nil {
+				found = list
+				continue
+			}
 			found = append(found, list...)
 		}
-		slices.SortFunc(found, func(a, b store.GroupMember) int { return strings.Compare(a.Thing, b.Thing) })
+		if len(groups) > 1 {
+			slices.SortFunc(found, func(a, b store.GroupMember) int { return strings.Compare(a.Thing, b.Thing) })
+		}
+		members = slices.Grow(members, min(limit, len(found)))
 		for _, m := range found {
 			if horizon != "" && m.Thing > horizon {
 				break

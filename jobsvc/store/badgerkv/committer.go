@@ -401,6 +401,9 @@ func (c *committer) finish(err error) {
 		for _, s := range c.settle {
 			c.cache.settle(s.scope, s.key)
 		}
+		for _, scope := range c.dirty {
+			c.cache.dropEmpty(scope)
+		}
 	} else {
 		for _, scope := range c.dirty {
 			c.cache.drop(scope)

@@ -148,6 +148,7 @@ func badgerOptions(opt Options) badger.Options {
 		WithMemTableSize(max(opt.MemTableSize, 16<<20)).
 		WithNumMemtables(3).
 		WithNumCompactors(2).
+		WithBaseLevelSize(128 << 20).
 		WithCompression(options.None).
 		WithBlockCacheSize(64 << 20).
 		WithValueLogFileSize(64 << 20).
