@@ -52,7 +52,7 @@ type Options struct {
 	// then survive a crash of the process, but not one of the machine.
 	NoSync bool
 	// MemTableSize is how much Badger gathers in memory before it writes a table,
-	// in bytes: 32 MiB when 0, 16 MiB at least. Three of them may be in memory.
+	// in bytes: 16 MiB when 0, which is the least. Up to four of them are in memory.
 	MemTableSize int64
 	// CacheBytes bounds the memory of the scopes kept for transactions: 64 MiB
 	// when 0. Less than 0 keeps nothing from one batch to the next.
@@ -104,7 +104,7 @@ func Open(opt Options) (*DB, error) {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opt.MemTableSize == 0 {
-		opt.MemTableSize = 32 << 20
+		opt.MemTableSize = 16 << 20
 	}
 	if opt.CacheBytes == 0 {
 		opt.CacheBytes = 64 << 20
@@ -142,13 +142,17 @@ func Open(opt Options) (*DB, error) {
 func badgerOptions(opt Options) badger.Options {
 	// The value log stays empty, because values are far below ValueThreshold: its
 	// garbage collection is never needed, and its file may be small.
+	//
+	// The base level has about what the tables of the first level have together, when
+	// they are compacted: with much less, every byte is written once more.
+	memTable := max(opt.MemTableSize, 16<<20)
 	return badger.DefaultOptions(opt.Dir).
 		WithSyncWrites(!opt.NoSync).
 		WithDetectConflicts(false).
-		WithMemTableSize(max(opt.MemTableSize, 16<<20)).
+		WithMemTableSize(memTable).
 		WithNumMemtables(3).
 		WithNumCompactors(2).
-		WithBaseLevelSize(128 << 20).
+		WithBaseLevelSize(4 * memTable).
 		WithCompression(options.None).
 		WithBlockCacheSize(64 << 20).
 		WithValueLogFileSize(64 << 20).
