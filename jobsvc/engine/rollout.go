@@ -70,7 +70,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		}
 	}
 	next := e.nextChunk(ctx, job, r)
-	for range chunksPerStep {
+	for left := chunksPerStep - 1; left >= 0; left-- {
 		if next.err != nil {
 			return next.err
 		}
@@ -80,11 +80,13 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		if r, err = e.putRollout(ctx, job.ID, r, next.rollout, nil); err != nil || r == nil {
 			return err
 		}
-		// What comes next is read meanwhile.
-		coming := make(chan chunk, 1)
-		go func() { coming <- e.nextChunk(ctx, job, r) }()
-		err := e.release(ctx, job, next.things)
-		next = <-coming
+		var reading sync.WaitGroup
+		things := next.things
+		if left > 0 {
+			reading.Go(func() { next = e.nextChunk(ctx, job, r) })
+		}
+		err := e.release(ctx, job, things)
+		reading.Wait()
 		if err != nil {
 			return err
 		}
