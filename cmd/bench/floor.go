@@ -39,7 +39,7 @@ const (
 )
 
 // floorBatch is how many bytes one transaction takes, near the most that Badger does.
-const floorBatch = 3 << 20
+const floorBatch = 2 << 20
 
 // Run reads, writes and reports.
 func (c *floorCmd) Run(ctx context.Context) error {
@@ -48,7 +48,7 @@ func (c *floorCmd) Run(ctx context.Context) error {
 		return err
 	}
 	db, err := badger.OpenManaged(badger.DefaultOptions(c.To).
-		WithSyncWrites(true).WithDetectConflicts(false).WithMemTableSize(32 << 20).WithNumMemtables(3).
+		WithSyncWrites(true).WithDetectConflicts(false).WithMemTableSize(16 << 20).WithNumMemtables(3).WithBaseLevelSize(64 << 20).
 		WithNumCompactors(2).WithCompression(options.None).WithValueLogFileSize(64 << 20).
 		WithMetricsEnabled(false).WithLogger(nil))
 	if err != nil {

@@ -111,7 +111,7 @@ func rollout(ctx context.Context, b *bench) ([]result, error) {
 	b.million = dir
 	work := fmt.Sprintf("%d things, nobody connected; %d records, %d bytes for each execution", n, written.Writes, written.Bytes/max(1, written.Queues))
 	return []result{
-		comparison{"rollout: executions created", "exec/s", "Badger writing the same records in synced batches of 3 MB", products, floors, atLeast(0.5), work}.row(reading.val),
+		comparison{"rollout: executions created", "exec/s", "Badger writing the same records in synced batches of 2 MB", products, floors, atLeast(0.5), work}.row(reading.val),
 		comparison{"resident memory at its end: for information", "MiB", "", resident, nil, nil, note}.row(reading.val),
 	}, nil
 }

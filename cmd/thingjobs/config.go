@@ -63,7 +63,7 @@ type StoreConfig struct {
 	Durability   string `yaml:"durability" name:"durability" default:"machine" enum:"machine,process" help:"machine: what is acknowledged survives a power failure. process: only a crash of the process; faster."`
 	CacheMB      int64  `yaml:"cacheMB" name:"cache-mb" default:"64" help:"Memory for records in use, in MiB."`
 	MinFreeMB    int64  `yaml:"minFreeMB" name:"min-free-mb" default:"512" help:"Free disk space below which nothing is accepted any more, in MiB. 0: no check."`
-	MemtableSize int64  `yaml:"memtableMB" name:"memtable-mb" default:"32" help:"What is gathered in memory before it becomes a table, in MiB, 16 at least."`
+	MemtableSize int64  `yaml:"memtableMB" name:"memtable-mb" default:"16" help:"What is gathered in memory before it becomes a table, in MiB, 16 at least."`
 }
 
 // TimeoutConfig is about execution timeouts.

@@ -439,12 +439,12 @@ func TestCancel(t *testing.T) {
 
 func TestCancelInRollout(t *testing.T) {
 	w := newWorld(t)
-	things := names(6200)
+	things := names(9200)
 	w.thing(things...)
 	w.group("g", "", things...)
 	w.job("fw", groupARN("g"))
 	w.fireOne()
-	if d := w.describe("fw").ProcessDetails; d.Queued == 0 || d.Queued == 6200 {
+	if d := w.describe("fw").ProcessDetails; d.Queued == 0 || d.Queued == int64(len(things)) {
 		t.Fatalf("not in the middle of a rollout: %+v", d)
 	}
 	_, err := w.CancelJob(w.ctx, &jobsvc.CancelJobRequest{JobID: "fw"})
@@ -452,7 +452,7 @@ func TestCancelInRollout(t *testing.T) {
 	w.restart()
 	w.runTimers()
 	d := w.checkCounters("fw")
-	if d.Canceled == 0 || d.Canceled == 6200 || d.Pending() != 0 {
+	if d.Canceled == 0 || d.Canceled == int64(len(things)) || d.Pending() != 0 {
 		t.Fatalf("canceled in the middle: %+v", d)
 	}
 	w.must(w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw"}))

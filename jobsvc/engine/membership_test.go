@@ -346,7 +346,7 @@ func TestRolloutToThousandsOfGroups(t *testing.T) {
 
 // Groups that change, and a restart, between two steps of a rollout change nothing for it.
 func TestGroupsChangeInMidRollout(t *testing.T) {
-	const each = 2_300 // more than a step does, in two groups together
+	const each = 4_300 // more than a step does, in two groups together
 	w := newWorldOn(t, memkv.Open(memkv.Options{ScopeOf: store.ScopeOf}), func(db kv.DB) kv.DB { return db.(*memkv.DB).Reopen() })
 	w.group("root", "")
 	var want []string

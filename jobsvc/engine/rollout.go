@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -12,12 +15,16 @@ import (
 )
 
 const (
-	// rolloutChunk is how many things are claimed at a time. Their transactions share
-	// physical commits, between which devices get their turn.
-	rolloutChunk = 1000
+	// rolloutChunk is how many things are claimed at a time.
+	rolloutChunk = 4000
+	// The store gets so many of their transactions at once, and the next ones while
+	// these are being committed, so that it need not wait for what they read. Devices
+	// are told, and get their turn, between them.
+	releaseChunk  = 1000
+	releaseAtOnce = 2
 	// One firing of the timer does so many chunks, or as many as stepTime has room for;
 	// then other jobs get their turn.
-	chunksPerStep = 4
+	chunksPerStep = 2
 	stepTime      = 200 * time.Millisecond
 )
 
@@ -59,18 +66,25 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 			return err
 		}
 	}
-	for range chunksPerStep {
-		next, things, err := w.nextChunk(ctx, r)
+	next := w.nextChunk(ctx, r)
+	for left := chunksPerStep - 1; left >= 0; left-- {
+		if next.err != nil {
+			return next.err
+		}
+		if len(next.things) == 0 {
+			return e.endRollout(ctx, job, r, next.rollout)
+		}
+		if r, err = e.putRollout(ctx, job.ID, r, next.rollout, nil); err != nil || r == nil {
+			return err
+		}
+		var reading sync.WaitGroup
+		things := next.things
+		if left > 0 {
+			reading.Go(func() { next = w.nextChunk(ctx, r) })
+		}
+		err := e.release(ctx, job, things)
+		reading.Wait()
 		if err != nil {
-			return err
-		}
-		if len(things) == 0 {
-			return e.endRollout(ctx, job, r, next)
-		}
-		if r, err = e.putRollout(ctx, job.ID, r, next, nil); err != nil || r == nil {
-			return err
-		}
-		if err := e.release(ctx, job, things); err != nil {
 			return err
 		}
 		now, err := e.now(ctx)
@@ -208,9 +222,17 @@ func (w *walk) claimed(ctx context.Context, r *store.Rollout) ([]member, error) 
 	}
 }
 
+// chunk is what a rollout does next: things, none at the end, and the rollout with them
+// claimed.
+type chunk struct {
+	things  []member
+	rollout *store.Rollout
+	err     error
+}
+
 // nextChunk gives the things after the claimed chunk, of the next source when this one
-// is through, and the rollout with them claimed; no things at the end.
-func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) (*store.Rollout, []member, error) {
+// is through.
+func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) chunk {
 	next := *r
 	if r.Claimed != "" {
 		next.Done, next.Claimed = r.Claimed, ""
@@ -218,14 +240,14 @@ func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) (*store.Rollout,
 	for ; next.Source < len(next.Sources); next.Source, next.Done = next.Source+1, "" {
 		things, _, err := w.members(ctx, &next)
 		if err != nil {
-			return nil, nil, err
+			return chunk{err: err}
 		}
 		if len(things) > 0 {
 			next.Claimed = things[len(things)-1].name
-			return &next, things, nil
+			return chunk{things: things, rollout: &next}
 		}
 	}
-	return &next, nil, nil
+	return chunk{rollout: &next}
 }
 
 // endRollout closes the last chunk and the rollout with it.
@@ -252,14 +274,34 @@ func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store
 }
 
 // release makes the executions of things, one transaction each, and tells the devices.
+// It comes back when all are made, or after a failure when nothing is under way any more.
 func (e *Engine) release(ctx context.Context, job *jobsvc.Job, things []member) error {
 	now, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
+	n := (len(things) + releaseChunk - 1) / releaseChunk
+	errs := make([]error, n)
+	room := make(chan struct{}, releaseAtOnce)
+	var wg sync.WaitGroup
+	i := 0
+	for part := range slices.Chunk(things, releaseChunk) {
+		failed := &errs[i]
+		i++
+		room <- struct{}{}
+		wg.Go(func() {
+			*failed = e.releasePart(ctx, job, part, now)
+			<-room
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, things []member, now time.Time) error {
 	ops := make([]store.Op, len(things))
 	for i, m := range things {
-		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error { return e.createExecution(tx, job, m, now) }}
+		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error { return e.createExecution(tx, job, m, now) }, Reads: store.ReadsNewExecution(m.name, job.ID)}
 	}
 	return e.updateMany(ctx, ops)
 }

@@ -115,7 +115,7 @@ func (e *Engine) sweepRefs(ctx context.Context, list func(store.ExecutionCursor)
 		}
 		ops := make([]store.Op, len(refs))
 		for i, ref := range refs {
-			ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }}
+			ops[i] = store.Op{Scope: kv.Thing(ref.Thing), Fn: func(tx *store.Tx) error { return fn(tx, ref) }, Reads: store.ReadsPending(ref.Thing)}
 		}
 		if err := e.updateMany(ctx, ops); err != nil {
 			return err

@@ -97,6 +97,7 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 					horizon = last
 				}
 			}
+			found = slices.Grow(found, len(list))
 			for _, m := range list {
 				if counts(&m, g, asOf) {
 					found = append(found, m)
@@ -121,7 +122,10 @@ func Members(ctx context.Context, s *store.Store, groups []string, after string,
 				return nil, false, err
 			}
 		}
-		slices.SortFunc(found, func(a, b store.GroupMember) int { return strings.Compare(a.Thing, b.Thing) })
+		if len(groups) > 1 || !asOf.IsZero() { // else it is one list
+			slices.SortFunc(found, func(a, b store.GroupMember) int { return strings.Compare(a.Thing, b.Thing) })
+		}
+		members = slices.Grow(members, min(limit, len(found)))
 		for _, m := range found {
 			if horizon != "" && m.Thing > horizon {
 				break

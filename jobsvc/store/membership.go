@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
@@ -125,6 +126,7 @@ func (s *Store) GroupMembers(ctx context.Context, group, afterThing string, limi
 		if err != nil {
 			return nil, err
 		}
+		members = slices.Grow(members, len(items))
 		for _, it := range items {
 			c := parse(it.Key)
 			c.name()

@@ -85,7 +85,19 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) { return s.db.Now(ct
 type Op struct {
 	Scope kv.Scope
 	Fn    func(*Tx) error
+	Reads Reads
 }
+
+// Reads are what the transactions of a kind are likely to read, see kv.Op.
+type Reads [][]byte
+
+// ReadsNewExecution is for one that gives a thing its first execution of a job.
+func ReadsNewExecution(thing, job string) Reads {
+	return Reads{newKey(tagThing, thing), newKey(tagQueue, thing), endedKey(thing, job, 1)}
+}
+
+// ReadsPending is for one that changes a pending execution.
+func ReadsPending(thing string) Reads { return Reads{newKey(tagQueue, thing)} }
 
 // Update runs fn as one transaction, see kv.DB.
 func (s *Store) Update(ctx context.Context, scope kv.Scope, fn func(*Tx) error) ([]kv.Event, error) {
@@ -96,7 +108,7 @@ func (s *Store) Update(ctx context.Context, scope kv.Scope, fn func(*Tx) error) 
 func (s *Store) UpdateMany(ctx context.Context, ops []Op) []kv.Result {
 	raw := make([]kv.Op, len(ops))
 	for i, op := range ops {
-		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return op.Fn(&Tx{tx: tx, s: s}) }}
+		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return op.Fn(&Tx{tx: tx, s: s}) }, Reads: op.Reads}
 	}
 	return s.db.UpdateMany(ctx, raw)
 }

@@ -21,6 +21,8 @@ type cache struct {
 	bytes  int64
 	scopes map[kv.Scope]*scopeCache
 	recent *list.List // of *scopeCache, the last used in front
+	// spare are entries to be used again: a rollout needs a thousand for each batch.
+	spare []*scopeCache
 }
 
 // scopeCache is what is known about the keys of one scope.
@@ -51,6 +53,8 @@ const (
 	scopeCost = 400
 	keyCost   = 64
 	maxSpans  = 16
+	// maxSpare is how many entries a full batch may need.
+	maxSpare = batchTxs
 )
 
 // endOfKeys is after all keys there can be.
@@ -66,13 +70,36 @@ func (c *cache) scope(s kv.Scope) *scopeCache {
 		c.recent.MoveToFront(e.place)
 		return e
 	}
-	e := &scopeCache{scope: s, bytes: scopeCost + int64(len(s.ID))}
+	e := c.unused()
+	e.scope, e.bytes = s, scopeCost+int64(len(s.ID))
 	// The scope may have been cut out of a caller's key.
 	e.scope.ID = strings.Clone(s.ID)
 	e.place = c.recent.PushFront(e)
 	c.scopes[e.scope] = e
 	c.bytes += e.bytes
 	return e
+}
+
+func (c *cache) unused() *scopeCache {
+	n := len(c.spare)
+	if n == 0 {
+		return &scopeCache{}
+	}
+	e := c.spare[n-1]
+	c.spare = c.spare[:n-1]
+	return e
+}
+
+// dropEmpty throws an entry out that nothing is known from. Nobody may have it any more.
+func (c *cache) dropEmpty(e *scopeCache) {
+	if e.keys.Len() > 0 || len(e.known) > 0 || c.scopes[e.scope] != e {
+		return
+	}
+	c.drop(e)
+	if len(c.spare) < maxSpare {
+		*e = scopeCache{}
+		c.spare = append(c.spare, e)
+	}
 }
 
 // trim throws out what was not used for longest until the rest is within the

@@ -29,6 +29,8 @@ type call struct {
 	ctx     context.Context
 	ops     []kv.Op
 	results []kv.Result
+	many    bool          // of UpdateMany
+	ahead   *ahead        // what was read for the ops, or nil
 	next    int           // ops before it have run
 	waiting int           // results not yet known
 	done    chan struct{} // gets one element when all are
@@ -57,6 +59,7 @@ type committer struct {
 
 	cache    cache
 	counters counters
+	stamps   stamps
 	space    spaceGuard
 	advice   *adviser
 	// commitAt makes a batch durable. Tests make it fail.
@@ -98,6 +101,7 @@ func newCommitter(db *DB, opt Options) *committer {
 		stopped:  make(chan struct{}),
 		cache:    newCache(opt.CacheBytes),
 		counters: newCounters(),
+		stamps:   newStamps(),
 		space:    spaceGuard{dir: opt.Dir, minimum: opt.MinFreeBytes, free: freeBytes},
 		advice:   newAdviser(opt.Dir),
 		commitAt: func(txn *badger.Txn, ts uint64) error { return txn.CommitAt(ts, nil) },
@@ -197,7 +201,7 @@ func (c *committer) gather(first *call) {
 // accept runs a single transaction, or puts a call of many into the backlog. It
 // returns false when the batch takes no more.
 func (c *committer) accept(cl *call) bool {
-	if len(cl.ops) > 1 {
+	if cl.many {
 		c.backlog = append(c.backlog, cl)
 		return true
 	}
@@ -239,7 +243,7 @@ func (c *committer) runNext(cl *call) bool {
 	op := &cl.ops[cl.next]
 	err := cl.ctx.Err()
 	if err == nil {
-		if err = c.tx.run(op.Scope, op.Fn); err == nil {
+		if err = c.tx.run(op.Scope, cl.ahead.of(cl.next, op.Scope, &c.stamps), op.Fn); err == nil {
 			if !c.fits(&c.tx) {
 				c.tx.undo()
 				return false
@@ -291,6 +295,7 @@ func (c *committer) add(t *tx) error {
 	if len(t.writes) > 0 && t.own.batch != c.batch {
 		t.own.batch = c.batch
 		c.dirty = append(c.dirty, t.own)
+		c.stamps.wrote(t.scope, c.db.snapshots.durable.Load()+1)
 	}
 	for i := range t.writes {
 		if err := c.put(t.own, &t.writes[i]); err != nil {
@@ -398,6 +403,9 @@ func (c *committer) finish(err error) {
 		c.counters.settle()
 		for _, s := range c.settle {
 			c.cache.settle(s.scope, s.key)
+		}
+		for _, scope := range c.dirty {
+			c.cache.dropEmpty(scope)
 		}
 	} else {
 		for _, scope := range c.dirty {

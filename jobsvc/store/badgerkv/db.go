@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ type Options struct {
 	// then survive a crash of the process, but not one of the machine.
 	NoSync bool
 	// MemTableSize is how much Badger gathers in memory before it writes a table,
-	// in bytes: 32 MiB when 0, 16 MiB at least. Three of them may be in memory.
+	// in bytes: 16 MiB when 0, which is the least. Up to four of them are in memory.
 	MemTableSize int64
 	// CacheBytes bounds the memory of the scopes kept for transactions: 64 MiB
 	// when 0. Less than 0 keeps nothing from one batch to the next.
@@ -104,7 +105,7 @@ func Open(opt Options) (*DB, error) {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opt.MemTableSize == 0 {
-		opt.MemTableSize = 32 << 20
+		opt.MemTableSize = 16 << 20
 	}
 	if opt.CacheBytes == 0 {
 		opt.CacheBytes = 64 << 20
@@ -142,12 +143,17 @@ func Open(opt Options) (*DB, error) {
 func badgerOptions(opt Options) badger.Options {
 	// The value log stays empty, because values are far below ValueThreshold: its
 	// garbage collection is never needed, and its file may be small.
+	//
+	// The base level has about what the tables of the first level have together, when
+	// they are compacted: with much less, every byte is written once more.
+	memTable := max(opt.MemTableSize, 16<<20)
 	return badger.DefaultOptions(opt.Dir).
 		WithSyncWrites(!opt.NoSync).
 		WithDetectConflicts(false).
-		WithMemTableSize(max(opt.MemTableSize, 16<<20)).
+		WithMemTableSize(memTable).
 		WithNumMemtables(3).
 		WithNumCompactors(2).
+		WithBaseLevelSize(4 * memTable).
 		WithCompression(options.None).
 		WithBlockCacheSize(64 << 20).
 		WithValueLogFileSize(64 << 20).
@@ -290,16 +296,38 @@ func (db *DB) UpdateMany(ctx context.Context, ops []kv.Op) []kv.Result {
 	if len(ops) == 0 {
 		return results
 	}
-	c := &call{done: make(chan struct{}, 1)}
-	c.begin(ctx, ops, results)
-	if err := db.submit(ctx, c); err != nil {
-		for i := range results {
-			results[i].Err = err
-		}
-		return results
+	size := len(ops)
+	if slices.ContainsFunc(ops, func(op kv.Op) bool { return len(op.Reads) > 0 }) {
+		size = aheadPiece
 	}
-	<-c.done
+	var calls []*call
+	for from := 0; from < len(ops); from += size {
+		to := min(from+size, len(ops))
+		c := &call{done: make(chan struct{}, 1), many: true}
+		c.begin(ctx, ops[from:to], results[from:to])
+		if err := db.submitMany(ctx, c); err != nil {
+			// What comes after it is refused as well.
+			for i := range c.results {
+				c.results[i].Err = err
+			}
+			continue
+		}
+		calls = append(calls, c)
+	}
+	for _, c := range calls {
+		<-c.done
+	}
 	return results
+}
+
+// submitMany hands over a call, with what it will read read ahead.
+func (db *DB) submitMany(ctx context.Context, c *call) error {
+	if err := db.enter(ctx); err != nil {
+		return err
+	}
+	c.ahead = db.readAhead(c.ops)
+	db.leave()
+	return db.submit(ctx, c)
 }
 
 // submit hands a call to the committer, which answers it on c.done. It waits

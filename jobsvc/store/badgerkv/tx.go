@@ -17,6 +17,7 @@ type tx struct {
 	c      *committer
 	scope  kv.Scope
 	own    *scopeCache
+	ahead  []kv.Item // keys of the scope that were read ahead
 	writes []write
 	adds   []addition
 	size   int // as kv.MaxTxBytes counts
@@ -43,8 +44,8 @@ type addition struct {
 var _ kv.Tx = (*tx)(nil)
 
 // run runs fn. When it fails, the cache is as it was before.
-func (t *tx) run(s kv.Scope, fn func(kv.Tx) error) (err error) {
-	*t = tx{c: t.c, scope: s, own: t.c.cache.scope(s), writes: t.writes[:0], adds: t.adds[:0], items: t.items}
+func (t *tx) run(s kv.Scope, ahead []kv.Item, fn func(kv.Tx) error) (err error) {
+	*t = tx{c: t.c, scope: s, own: t.c.cache.scope(s), ahead: ahead, writes: t.writes[:0], adds: t.adds[:0], items: t.items}
 	returned := false
 	defer func() {
 		if p := recover(); p == nil && !returned {
@@ -82,13 +83,27 @@ func (t *tx) Get(keys ...[]byte) ([]kv.Item, error) {
 		if err := t.check(key); err != nil {
 			return nil, err
 		}
-		val, err := t.c.value(t.own, key)
+		val, err := t.value(key)
 		if err != nil {
 			return nil, err
 		}
 		items[i] = kv.Item{Key: key, Value: val}
 	}
 	return items, nil
+}
+
+// value reads a key of the own scope. What was read ahead is not put into the cache:
+// most of it is for one transaction only.
+func (t *tx) value(key []byte) ([]byte, error) {
+	if v, ok := t.own.lookup(str(key)); ok {
+		return v, nil
+	}
+	for i := range t.ahead {
+		if bytes.Equal(t.ahead[i].Key, key) {
+			return t.ahead[i].Value, nil
+		}
+	}
+	return t.c.fetch(t.own, key)
 }
 
 // Peek sees what earlier transactions of the batch wrote. That is as good as
@@ -220,12 +235,22 @@ func (t *tx) fail(err error) error {
 
 // value reads a key of a scope through the cache.
 func (c *committer) value(e *scopeCache, key []byte) ([]byte, error) {
-	if v, ok := e.keys.Get(str(key)); ok {
-		return v.val, nil
+	if v, ok := e.lookup(str(key)); ok {
+		return v, nil
 	}
-	if e.covers(str(key)) {
-		return nil, nil
+	return c.fetch(e, key)
+}
+
+// lookup gives the value of a key when it is known, nil when it does not exist.
+func (e *scopeCache) lookup(key string) (val []byte, known bool) {
+	if v, ok := e.keys.Get(key); ok {
+		return v.val, true
 	}
+	return nil, e.covers(key)
+}
+
+// fetch reads a key that is not known.
+func (c *committer) fetch(e *scopeCache, key []byte) ([]byte, error) {
 	val, err := readValue(c.reader(), key)
 	if err != nil {
 		return nil, err

@@ -148,6 +148,10 @@ type Event any
 type Op struct {
 	Scope Scope
 	Fn    func(Tx) error
+	// Reads are keys of the scope that Fn is likely to Get. They are a hint: a store may
+	// read them ahead, many at a time, best when the operations are in the order of
+	// their keys. What Fn gets, and may get, is the same without them.
+	Reads [][]byte
 }
 
 // Result is the outcome of one Op. Events is nil unless Err is.

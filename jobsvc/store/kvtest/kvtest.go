@@ -61,6 +61,8 @@ func Run(t *testing.T, open Open) {
 		{"UpdateManyOrder", testUpdateManyOrder},
 		{"UpdateManyOneFails", testUpdateManyOneFails},
 		{"UpdateManyBig", testUpdateManyBig},
+		{"ReadsFindAll", testReadsFindAll},
+		{"ReadsAreAHint", testReadsAreAHint},
 		{"SerialPerScope", testSerialPerScope},
 		{"Stress", testStress},
 		{"Reopen", testReopen},
