@@ -243,7 +243,12 @@ func (e *Engine) DeleteCertificate(ctx context.Context, id string, force bool) e
 		return storeError(err)
 	}
 	e.certificateChanged(c.ID)
-	return nil
+	// What was attached since it was looked at must not wait for a certificate that is
+	// registered again.
+	if err := e.detachThings(ctx, c.ID); err != nil {
+		return err
+	}
+	return e.detachAll(ctx, arn)
 }
 
 // DescribeCertificate reads a certificate. Errors: CodeInvalidRequest, CodeNotFound.

@@ -38,7 +38,17 @@ func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
 		tx.AttachPolicy(name, target)
 		return nil
 	})
-	return storeError(err)
+	if err != nil {
+		return storeError(err)
+	}
+	// A target that went meanwhile must not leave its policy to one of the same name.
+	_, err = e.policyTarget(ctx, target)
+	if jobsvc.ErrorCode(err) == jobsvc.CodeNotFound {
+		if undo := e.DetachPolicy(ctx, name, target); undo != nil {
+			return undo
+		}
+	}
+	return err
 }
 
 // roomForPolicy refuses one policy too many on a target.

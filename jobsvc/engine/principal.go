@@ -39,7 +39,9 @@ func (e *Engine) AttachThingPrincipal(ctx context.Context, r *jobsvc.AttachThing
 	if err := e.checkExclusive(ctx, r, cert); err != nil {
 		return err
 	}
-	return e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached *store.Attachment, now time.Time) error {
+	var before *store.Attachment // what there was
+	var made *store.Attachment
+	err = e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached *store.Attachment, now time.Time) error {
 		c, err := tx.PeekCertificate(cert)
 		if err != nil {
 			return err
@@ -47,11 +49,66 @@ func (e *Engine) AttachThingPrincipal(ctx context.Context, r *jobsvc.AttachThing
 		if c == nil {
 			return notFound("Certificate", cert)
 		}
+		before, made = attached, nil
 		if attached == nil || attached.Exclusive != r.Exclusive {
-			tx.PutAttachment(r.ThingName, cert, &store.Attachment{ThingID: t.ID, AttachedAt: now, Exclusive: r.Exclusive})
+			made = &store.Attachment{ThingID: t.ID, AttachedAt: now, Exclusive: r.Exclusive}
+			tx.PutAttachment(r.ThingName, cert, made)
 		}
 		return nil
 	})
+	if err != nil || made == nil {
+		return err
+	}
+	// Each thing is a scope of its own: of two requests that could not see each other before
+	// they committed, one sees the other now. So does one whose certificate went meanwhile.
+	err = e.checkExclusive(ctx, r, cert)
+	if err == nil {
+		_, err = e.DescribeCertificate(ctx, cert)
+	}
+	if jobsvc.ErrorCode(err) != jobsvc.CodeInvalidRequest && jobsvc.ErrorCode(err) != jobsvc.CodeNotFound {
+		return err
+	}
+	if undo := e.replaceAttachment(ctx, r.ThingName, cert, made, before); undo != nil {
+		return undo
+	}
+	return err
+}
+
+// replaceAttachment puts another attachment, or none, in the place of one that is still
+// there.
+func (e *Engine) replaceAttachment(ctx context.Context, thing, cert string, old, with *store.Attachment) error {
+	_, err := e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
+		attached, err := tx.Attachments(thing)
+		if err != nil {
+			return err
+		}
+		switch a, ok := attached[cert]; {
+		case !ok || !a.AttachedAt.Equal(old.AttachedAt):
+		case with != nil:
+			tx.PutAttachment(thing, cert, with)
+		default:
+			tx.DeleteAttachment(thing, cert)
+		}
+		return nil
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	e.certificateChanged(cert)
+	return nil
+}
+
+// detachThings ends the attachments that a certificate which is gone got while it went.
+func (e *Engine) detachThings(ctx context.Context, cert string) error {
+	for {
+		things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", 1)
+		if err != nil || len(things) == 0 {
+			return storeError(err)
+		}
+		if err := e.replaceAttachment(ctx, things[0], cert, &attachments[0], nil); err != nil {
+			return err
+		}
+	}
 }
 
 // checkExclusive refuses an attachment beside one of another thing when either is
