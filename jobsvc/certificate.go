@@ -1,6 +1,9 @@
 package jobsvc
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // CertificateStatus is the state of a registered certificate.
 type CertificateStatus string
@@ -123,11 +126,17 @@ type Binding struct {
 	Policies []string // names of the policies attached to it
 }
 
+var cognitoIdentity = regexp.MustCompile(`^[a-z0-9-]{1,55}:[0-9a-fA-F-]{1,55}$`)
+
+// IsCognitoIdentity tells whether a principal is an Amazon Cognito identity: a region and
+// an ID. It can be attached as a certificate can, and is never who connects here.
+func IsCognitoIdentity(principal string) bool { return cognitoIdentity.MatchString(principal) }
+
 // AttachThingPrincipalRequest is the input of AttachThingPrincipal. With Exclusive the
 // certificate has no other thing.
 type AttachThingPrincipalRequest struct {
 	ThingName string
-	Principal string // ARN of a certificate
+	Principal string // ARN of a certificate, or a Cognito identity
 	Exclusive bool
 }
 

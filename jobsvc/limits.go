@@ -34,6 +34,7 @@ const (
 	MaxMaintenanceWindows  = 10
 	MaxPackageVersions     = 25
 	MaxTags                = 50 // of a resource
+	MaxPolicyDocumentChars = 404600
 
 	MaxStatusDetails     = 10   // pairs
 	MaxStatusDetailKey   = 128  // characters

@@ -48,7 +48,7 @@ type ListPoliciesResult struct {
 
 // TestAuthorizationRequest is the input of TestAuthorization.
 type TestAuthorizationRequest struct {
-	Principal string // ARN of a certificate or thing group; "" for the added policies alone
+	Principal string // ARN of a certificate or thing group, or a Cognito identity; "" for the added policies alone
 	ClientID  string
 	Infos     []AuthInfo
 	Add, Skip []string // names of policies

@@ -25,6 +25,7 @@ type Limits struct {
 	PolicyVersions         int
 	PoliciesPerCertificate int
 	PoliciesPerGroup       int
+	PolicyDocumentChars    int // of a document, white space not counted
 
 	// Quotas. Those of jobs are checked against counts that other requests may be about to
 	// change: a few more may get through at once.
@@ -62,6 +63,7 @@ func GenerousLimits() Limits {
 		PolicyVersions:         5,
 		PoliciesPerCertificate: 10,
 		PoliciesPerGroup:       2,
+		PolicyDocumentChars:    MaxPolicyDocumentChars,
 	}
 }
 
@@ -69,6 +71,7 @@ func GenerousLimits() Limits {
 func AWSLimits() Limits {
 	l := GenerousLimits()
 	l.MaintenanceWindows = 1
+	l.PolicyDocumentChars = 2048
 	l.ActiveSnapshotJobs = 100
 	l.ActiveContinuousJobs = 100
 	l.ConcurrentJobs = 500

@@ -38,6 +38,7 @@ type PoliciesConfig struct {
 	MaxVersions       *int `yaml:"maxVersions" name:"max-versions" help:"Versions of a policy."`
 	MaxPerCertificate *int `yaml:"maxPerCertificate" name:"max-per-certificate" help:"Policies attached to a certificate."`
 	MaxPerGroup       *int `yaml:"maxPerGroup" name:"max-per-group" help:"Policies attached to a thing group."`
+	MaxDocumentChars  *int `yaml:"maxDocumentChars" name:"max-document-chars" help:"Characters of a policy document, white space not counted. 404600 at most; an AWS account has 2048."`
 }
 
 // ThrottleConfig limits rates, in requests a second.
@@ -82,6 +83,7 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.PolicyVersions, c.Policies.MaxVersions)
 	set(&l.PoliciesPerCertificate, c.Policies.MaxPerCertificate)
 	set(&l.PoliciesPerGroup, c.Policies.MaxPerGroup)
+	set(&l.PolicyDocumentChars, c.Policies.MaxDocumentChars)
 	set(&l.ControlPerSecond, c.Throttle.Control)
 	set(&l.DeviceReadsPerSecond, c.Throttle.DeviceRead)
 	set(&l.DeviceWritesPerSecond, c.Throttle.DeviceWrite)
@@ -94,6 +96,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 		"limits.documentBytes": int64(l.DocumentBytes), "limits.targetsPerJob": int64(l.TargetsPerJob), "limits.rolloutMaxPerMinute": l.RolloutPerMinute,
 		"limits.pendingShown": int64(l.PendingShown), "registry.maxGroupsPerThing": int64(l.GroupsPerThing), "registry.maxGroupDepth": int64(l.GroupDepth),
 		"policies.maxVersions": int64(l.PolicyVersions), "policies.maxPerCertificate": int64(l.PoliciesPerCertificate), "policies.maxPerGroup": int64(l.PoliciesPerGroup),
+		"policies.maxDocumentChars": int64(l.PolicyDocumentChars),
 		"limits.statusDetailsPairs": int64(l.StatusDetailsPairs), "limits.statusDetailsValueChars": int64(l.StatusDetailsChars),
 	} {
 		if n < 1 {

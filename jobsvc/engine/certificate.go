@@ -16,6 +16,7 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 var zeroTime time.Time
@@ -249,12 +250,26 @@ func (e *Engine) DeleteCertificate(ctx context.Context, id string, force bool) e
 		return storeError(err)
 	}
 	e.certificateChanged(c.ID)
-	// What was attached since it was looked at must not wait for a certificate that is
-	// registered again.
-	if err := e.detachThings(ctx, c.ID); err != nil {
+	// What was attached while this went on goes, too: else one registered again had it.
+	if err := e.detachAll(ctx, arn); err != nil {
 		return err
 	}
-	return e.detachAll(ctx, arn)
+	return e.detachThings(ctx, c.ID)
+}
+
+// detachThings ends all attachments of a certificate that is gone.
+func (e *Engine) detachThings(ctx context.Context, id string) error {
+	for {
+		things, _, _, err := e.store.ThingsOf(ctx, id, "", jobsvc.MaxPageSize)
+		if err != nil || len(things) == 0 {
+			return storeError(err)
+		}
+		for _, t := range things {
+			if _, err := e.store.Update(ctx, kv.Thing(t), func(tx *store.Tx) error { tx.DeleteAttachment(t, id); return nil }); err != nil {
+				return storeError(err)
+			}
+		}
+	}
 }
 
 // DescribeCertificate reads a certificate. Errors: CodeInvalidRequest, CodeNotFound.

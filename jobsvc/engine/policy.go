@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"strconv"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -22,7 +23,7 @@ func (e *Engine) CreatePolicy(ctx context.Context, name, document string, tags [
 	if err := jobsvc.ValidateTags(tags); err != nil {
 		return nil, err
 	}
-	if _, err := policy.Parse(document); err != nil {
+	if err := e.checkDocument(document); err != nil {
 		return nil, err
 	}
 	now, err := e.now(ctx)
@@ -52,6 +53,25 @@ func (e *Engine) CreatePolicy(ctx context.Context, name, document string, tags [
 		return nil
 	})
 	return d, storeError(err)
+}
+
+// checkDocument refuses a document that is too long or no policy. Errors:
+// CodeMalformedPolicy.
+func (e *Engine) checkDocument(document string) error {
+	chars := 0
+	for _, r := range document {
+		if !unicode.IsSpace(r) {
+			chars++
+		}
+	}
+	if limit := e.limits.PolicyDocumentChars; chars > limit {
+		return jobsvc.Errorf(jobsvc.CodeMalformedPolicy, "The policy document has %d characters without white space, and may have %d.", chars, limit)
+	}
+	if !store.PolicyDocumentFits(document) {
+		return jobsvc.Errorf(jobsvc.CodeMalformedPolicy, "The policy document is too large to be stored: it has %d bytes.", len(document))
+	}
+	_, err := policy.Parse(document)
+	return err
 }
 
 // policy reads a policy. Errors: CodeInvalidRequest, CodeNotFound.
@@ -167,7 +187,7 @@ func (e *Engine) changePolicy(ctx context.Context, name string, change func(tx *
 //
 // AWS: CreatePolicyVersion.
 func (e *Engine) CreatePolicyVersion(ctx context.Context, name, document string, setAsDefault bool) (*jobsvc.PolicyDescription, error) {
-	if _, err := policy.Parse(document); err != nil {
+	if err := e.checkDocument(document); err != nil {
 		return nil, err
 	}
 	var d jobsvc.PolicyDescription

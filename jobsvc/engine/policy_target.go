@@ -17,7 +17,7 @@ import (
 //
 // AWS: AttachPolicy.
 func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
-	if err := jobsvc.ValidatePolicyName(name); err != nil {
+	if _, err := e.policy(ctx, name); err != nil {
 		return err
 	}
 	target, err := e.policyTarget(ctx, target)
@@ -41,14 +41,16 @@ func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
 	if err != nil {
 		return storeError(err)
 	}
-	// A target that went meanwhile must not leave its policy to one of the same name.
-	_, err = e.policyTarget(ctx, target)
-	if jobsvc.ErrorCode(err) == jobsvc.CodeNotFound {
-		if undo := e.DetachPolicy(ctx, name, target); undo != nil {
-			return undo
-		}
+	// A target that went meanwhile has taken its attachments along, but for this one.
+	_, gone := e.policyTarget(ctx, target)
+	if jobsvc.ErrorCode(gone) != jobsvc.CodeNotFound {
+		return gone
 	}
-	return err
+	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error { tx.DetachPolicy(name, target); return nil })
+	if err != nil {
+		return storeError(err)
+	}
+	return gone
 }
 
 // roomForPolicy refuses one policy too many on a target.
@@ -77,7 +79,7 @@ func (e *Engine) DetachPolicy(ctx context.Context, name, target string) error {
 		return err
 	}
 	kind, id, ok := e.opts.Account.Parse(target)
-	if !ok || kind != jobsvc.ARNCert && kind != jobsvc.ARNThingGroup {
+	if !jobsvc.IsCognitoIdentity(target) && (!ok || kind != jobsvc.ARNCert && kind != jobsvc.ARNThingGroup) {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "%s is neither a certificate nor a thing group of this account.", jobsvc.Clip(target))
 	}
 	if kind == jobsvc.ARNCert {
@@ -103,6 +105,9 @@ func (e *Engine) DetachPolicy(ctx context.Context, name, target string) error {
 
 // policyTarget checks that what a policy is attached to exists, and gives its ARN.
 func (e *Engine) policyTarget(ctx context.Context, target string) (string, error) {
+	if jobsvc.IsCognitoIdentity(target) { // of those nobody here knows which exist
+		return target, nil
+	}
 	kind, name, ok := e.opts.Account.Parse(target)
 	if !ok {
 		return "", notFound("Target", jobsvc.Clip(target))
@@ -195,18 +200,18 @@ func (e *Engine) groupAndAncestors(ctx context.Context, group string) ([]string,
 	return arns, nil
 }
 
-// ListTargetsForPolicy lists the ARNs a policy is attached to; with certificates those
-// alone. Errors: CodeInvalidRequest, CodeNotFound.
+// ListTargetsForPolicy lists what a policy is attached to; with principals no thing
+// groups. Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: ListTargetsForPolicy, ListPolicyPrincipals.
-func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, certificates bool, p jobsvc.Page) (*jobsvc.NamesResult, error) {
+func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, principals bool, p jobsvc.Page) (*jobsvc.NamesResult, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
 	if _, err := e.policy(ctx, name); err != nil {
 		return nil, err
 	}
-	filters := []any{"targets", name, certificates}
+	filters := []any{"targets", name, principals}
 	var after string
 	if err := e.decodeToken(p.Token, filters, &after); err != nil {
 		return nil, err
@@ -217,7 +222,7 @@ func (e *Engine) ListTargetsForPolicy(ctx context.Context, name string, certific
 	}
 	res := &jobsvc.NamesResult{}
 	for _, t := range targets {
-		if kind, _, _ := e.opts.Account.Parse(t); !certificates || kind == jobsvc.ARNCert {
+		if kind, _, _ := e.opts.Account.Parse(t); !principals || kind != jobsvc.ARNThingGroup {
 			res.Names = append(res.Names, t)
 		}
 	}
@@ -257,7 +262,7 @@ func (e *Engine) GetEffectivePolicies(ctx context.Context, principal, thing stri
 	return e.policies(ctx, names)
 }
 
-// principalTargets gives the ARN of a certificate, or those of a group and its ancestors.
+// principalTargets gives a principal as a target, or the ARNs of a group and its ancestors.
 func (e *Engine) principalTargets(ctx context.Context, principal string) ([]string, error) {
 	target, err := e.policyTarget(ctx, principal)
 	if err != nil {
@@ -313,7 +318,7 @@ var actions = map[string]string{
 
 // TestAuthorization tells what the policies of a certificate, and of the groups of the
 // thing that the client ID names, would decide, with policies added and left out; or those
-// of a group and its ancestors.
+// of a group and its ancestors, or of a Cognito identity.
 //
 // Errors: CodeInvalidRequest, CodeNotFound for the principal and for policies to add.
 //
@@ -365,7 +370,7 @@ func (e *Engine) TestAuthorization(ctx context.Context, r *jobsvc.TestAuthorizat
 // testTargets gives what policies of a principal may be on, and completes the context of a
 // device.
 func (e *Engine) testTargets(ctx context.Context, r *jobsvc.TestAuthorizationRequest, c *policy.Context) ([]string, error) {
-	if kind, _, _ := e.opts.Account.Parse(r.Principal); kind == jobsvc.ARNThingGroup {
+	if kind, _, _ := e.opts.Account.Parse(r.Principal); kind == jobsvc.ARNThingGroup || jobsvc.IsCognitoIdentity(r.Principal) {
 		return e.principalTargets(ctx, r.Principal)
 	}
 	id, err := e.certificateOf(r.Principal)

@@ -22,6 +22,33 @@ func (e *Engine) certificateOf(principal string) (string, error) {
 	return jobsvc.NormalizeCertificateID(id)
 }
 
+// principalID is how a principal is stored: the ID of a certificate, or a Cognito identity
+// as it is. Errors: those of certificateOf.
+func (e *Engine) principalID(principal string) (string, error) {
+	if jobsvc.IsCognitoIdentity(principal) {
+		return principal, nil
+	}
+	return e.certificateOf(principal)
+}
+
+// principalName is the opposite.
+func (e *Engine) principalName(id string) string {
+	if jobsvc.IsCognitoIdentity(id) {
+		return id
+	}
+	return e.opts.Account.ARN(jobsvc.ARNCert, id)
+}
+
+// checkPrincipal tells whether a principal is there; of Cognito's nobody here knows.
+// Errors: CodeNotFound.
+func (e *Engine) checkPrincipal(ctx context.Context, id string) error {
+	if jobsvc.IsCognitoIdentity(id) {
+		return nil
+	}
+	_, err := e.DescribeCertificate(ctx, id)
+	return err
+}
+
 // AttachThingPrincipal attaches a certificate to a thing: devices that show it may then
 // act for the thing. Again does nothing. An exclusive attachment is the certificate's
 // only one.
@@ -32,95 +59,72 @@ func (e *Engine) certificateOf(principal string) (string, error) {
 // AWS: AttachThingPrincipal. Differs from AWS: a certificate without policies is bound
 // to its things by attachment.
 func (e *Engine) AttachThingPrincipal(ctx context.Context, r *jobsvc.AttachThingPrincipalRequest) error {
-	cert, err := e.certificateOf(r.Principal)
+	cert, err := e.principalID(r.Principal)
 	if err != nil {
 		return err
 	}
 	if err := e.checkExclusive(ctx, r, cert); err != nil {
 		return err
 	}
-	var before *store.Attachment // what there was
-	var made *store.Attachment
+	var before *store.Attachment
 	err = e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, t *jobsvc.Thing, cert string, attached *store.Attachment, now time.Time) error {
-		c, err := tx.PeekCertificate(cert)
-		if err != nil {
-			return err
+		before = attached
+		if !jobsvc.IsCognitoIdentity(cert) {
+			c, err := tx.PeekCertificate(cert)
+			if err != nil {
+				return err
+			}
+			if c == nil {
+				return notFound("Certificate", cert)
+			}
 		}
-		if c == nil {
-			return notFound("Certificate", cert)
-		}
-		before, made = attached, nil
 		if attached == nil || attached.Exclusive != r.Exclusive {
-			made = &store.Attachment{ThingID: t.ID, AttachedAt: now, Exclusive: r.Exclusive}
-			tx.PutAttachment(r.ThingName, cert, made)
-		}
-		return nil
-	})
-	if err != nil || made == nil {
-		return err
-	}
-	// Each thing is a scope of its own: of two requests that could not see each other before
-	// they committed, one sees the other now. So does one whose certificate went meanwhile.
-	err = e.checkExclusive(ctx, r, cert)
-	if err == nil {
-		_, err = e.DescribeCertificate(ctx, cert)
-	}
-	if jobsvc.ErrorCode(err) != jobsvc.CodeInvalidRequest && jobsvc.ErrorCode(err) != jobsvc.CodeNotFound {
-		return err
-	}
-	if undo := e.replaceAttachment(ctx, r.ThingName, cert, made, before); undo != nil {
-		return undo
-	}
-	return err
-}
-
-// replaceAttachment puts another attachment, or none, in the place of one that is still
-// there.
-func (e *Engine) replaceAttachment(ctx context.Context, thing, cert string, old, with *store.Attachment) error {
-	_, err := e.store.Update(ctx, kv.Thing(thing), func(tx *store.Tx) error {
-		attached, err := tx.Attachments(thing)
-		if err != nil {
-			return err
-		}
-		switch a, ok := attached[cert]; {
-		case !ok || !a.AttachedAt.Equal(old.AttachedAt):
-		case with != nil:
-			tx.PutAttachment(thing, cert, with)
-		default:
-			tx.DeleteAttachment(thing, cert)
+			tx.PutAttachment(r.ThingName, cert, &store.Attachment{ThingID: t.ID, AttachedAt: now, Exclusive: r.Exclusive})
 		}
 		return nil
 	})
 	if err != nil {
-		return storeError(err)
+		return err
 	}
-	e.certificateChanged(cert)
-	return nil
+	return e.confirmAttachment(ctx, r, cert, before)
 }
 
-// detachThings ends the attachments that a certificate which is gone got while it went.
-func (e *Engine) detachThings(ctx context.Context, cert string) error {
-	for {
-		things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", 1)
-		if err != nil || len(things) == 0 {
-			return storeError(err)
-		}
-		if err := e.replaceAttachment(ctx, things[0], cert, &attachments[0], nil); err != nil {
-			return err
-		}
+// confirmAttachment looks again, since a transaction is of one thing: meanwhile others may
+// have attached the certificate to another, or deleted it. What they made wrong is undone;
+// of two requests that exclude each other one fails at least.
+func (e *Engine) confirmAttachment(ctx context.Context, r *jobsvc.AttachThingPrincipalRequest, cert string, before *store.Attachment) error {
+	err := e.checkExclusive(ctx, r, cert)
+	if err == nil {
+		err = e.checkPrincipal(ctx, cert)
 	}
+	if err == nil {
+		return nil
+	}
+	undone := e.attachment(ctx, r.ThingName, r.Principal, func(tx *store.Tx, _ *jobsvc.Thing, cert string, _ *store.Attachment, _ time.Time) error {
+		if before == nil {
+			tx.DeleteAttachment(r.ThingName, cert)
+		} else {
+			tx.PutAttachment(r.ThingName, cert, before)
+		}
+		return nil
+	})
+	if undone != nil && jobsvc.ErrorCode(undone) != jobsvc.CodeNotFound { // the thing: gone with its attachments
+		return undone
+	}
+	return err
 }
 
 // checkExclusive refuses an attachment beside one of another thing when either is
 // exclusive.
 func (e *Engine) checkExclusive(ctx context.Context, r *jobsvc.AttachThingPrincipalRequest, cert string) error {
-	things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", 2)
+	const atOnce = 32 // one is enough to see a conflict, more when others are being made
+	things, attachments, _, err := e.store.ThingsOf(ctx, cert, "", atOnce)
 	if err != nil {
 		return storeError(err)
 	}
 	for i, thing := range things {
 		if thing != r.ThingName && (r.Exclusive || attachments[i].Exclusive) {
-			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Certificate %s is attached to thing %s, and an EXCLUSIVE_THING attachment allows no other.", cert, thing)
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Principal %s is attached to thing %s, and an EXCLUSIVE_THING attachment allows no other.", cert, thing)
 		}
 	}
 	return nil
@@ -133,7 +137,7 @@ func (e *Engine) checkExclusive(ctx context.Context, r *jobsvc.AttachThingPrinci
 func (e *Engine) DetachThingPrincipal(ctx context.Context, thing, principal string) error {
 	return e.attachment(ctx, thing, principal, func(tx *store.Tx, _ *jobsvc.Thing, cert string, attached *store.Attachment, _ time.Time) error {
 		if attached == nil {
-			return jobsvc.Errorf(jobsvc.CodeNotFound, "Certificate %s is not attached to thing %s.", cert, thing)
+			return jobsvc.Errorf(jobsvc.CodeNotFound, "Principal %s is not attached to thing %s.", cert, thing)
 		}
 		tx.DeleteAttachment(thing, cert)
 		return nil
@@ -144,7 +148,7 @@ func (e *Engine) attachment(ctx context.Context, thing, principal string, change
 	if err := jobsvc.ValidateName("thingName", thing); err != nil {
 		return err
 	}
-	cert, err := e.certificateOf(principal)
+	cert, err := e.principalID(principal)
 	if err != nil {
 		return err
 	}
@@ -177,7 +181,7 @@ func (e *Engine) attachment(ctx context.Context, thing, principal string, change
 	return nil
 }
 
-// ListThingPrincipals lists the ARNs of the certificates attached to a thing, those of a
+// ListThingPrincipals lists the principals attached to a thing, those of a
 // type unless it is "". Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: ListThingPrincipals, ListThingPrincipalsV2.
@@ -195,12 +199,12 @@ func (e *Engine) ListThingPrincipals(ctx context.Context, thing string, of jobsv
 		return nil, err
 	}
 	for i := range res.Attachments {
-		res.Attachments[i].Name = e.opts.Account.ARN(jobsvc.ARNCert, res.Attachments[i].Name)
+		res.Attachments[i].Name = e.principalName(res.Attachments[i].Name)
 	}
 	return res, nil
 }
 
-// ListPrincipalThings lists the things a certificate is attached to, by attachments of a
+// ListPrincipalThings lists the things a principal is attached to, by attachments of a
 // type unless it is "". Errors: CodeInvalidRequest, CodeNotFound.
 //
 // AWS: ListPrincipalThings, ListPrincipalThingsV2.
@@ -208,11 +212,11 @@ func (e *Engine) ListPrincipalThings(ctx context.Context, principal string, of j
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	cert, err := e.certificateOf(principal)
+	cert, err := e.principalID(principal)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.DescribeCertificate(ctx, cert); err != nil {
+	if err := e.checkPrincipal(ctx, cert); err != nil {
 		return nil, err
 	}
 	return e.listAttachments(ctx, []any{"principal-things", cert, of}, of, p, func(after string, limit int) ([]string, []store.Attachment, bool, error) {

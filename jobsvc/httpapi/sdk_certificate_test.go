@@ -317,6 +317,29 @@ func TestSDKPolicyTargets(t *testing.T) {
 	if got := attached(cert, false); len(got) != 0 {
 		t.Errorf("after detaching: %q", got)
 	}
+	for _, name := range []string{"publish", "never"} {
+		if err := attach(name, cert); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, ascending := range []bool{true, false} { // by name in any case
+		var names []string
+		//lint:ignore SA1019 deprecated forms are still in use
+		for _, p := range ok[*iot.ListPrincipalPoliciesOutput](t, "ListPrincipalPolicies")(c.ListPrincipalPolicies(ctx, &iot.ListPrincipalPoliciesInput{Principal: cert, AscendingOrder: ascending})).Policies {
+			names = append(names, aws.ToString(p.PolicyName))
+		}
+		if !slices.Equal(names, []string{"never", "publish"}) {
+			t.Errorf("ListPrincipalPolicies: %q", names)
+		}
+	}
+	identity := aws.String("eu-west-1:0b6f0d1a-93b0-4c8c-9d9b-9d1a2b5a7e10")
+	ok[*iot.AttachThingPrincipalOutput](t, "AttachThingPrincipal")(c.AttachThingPrincipal(ctx, &iot.AttachThingPrincipalInput{ThingName: aws.String("pump"), Principal: identity}))
+	if err := attach("never", identity); err != nil {
+		t.Error(err)
+	}
+	if got := attached(identity, false); !slices.Equal(got, []string{"never"}) {
+		t.Errorf("of a Cognito identity: %q", got)
+	}
 	// A group that goes takes its attachments along.
 	ok[*iot.DeleteThingGroupOutput](t, "DeleteThingGroup")(c.DeleteThingGroup(ctx, &iot.DeleteThingGroupInput{ThingGroupName: aws.String("north")}))
 	ok[*iot.DeletePolicyOutput](t, "DeletePolicy")(c.DeletePolicy(ctx, &iot.DeletePolicyInput{PolicyName: aws.String("spare")}))

@@ -32,6 +32,13 @@ func (t *Tx) DeletePolicy(p *jobsvc.Policy) {
 	t.deleteByTime(kindPolicy, p.CreatedAt, p.Name)
 }
 
+// PolicyDocumentFits tells whether a record has room for a document. Characters beyond
+// ASCII, and those that JSON escapes, take more room than one byte.
+func PolicyDocumentFits(document string) bool {
+	const others = 256 // what else is in the record
+	return len(encodeJSON(document))+others <= kv.MaxValueBytes
+}
+
 // PutPolicyVersion writes a version of the transaction's policy.
 func (t *Tx) PutPolicyVersion(name string, v *jobsvc.PolicyVersion) {
 	t.tx.Put(newKey(tagPolicyVersion, name).uint(uint64(v.Number)), encodeJSON(v))
