@@ -162,6 +162,51 @@ func TestEvaluateSample(t *testing.T) {
 	}
 }
 
+// What the sample policies of the device SDKs list, topic by topic, is what a device of jobs
+// does: * crosses levels, so that jobs/*/get is of $next and of jobs in namespaces, too.
+func TestEvaluateSDKSamples(t *testing.T) {
+	list := func(kind string, names ...string) string {
+		for i, n := range names {
+			names[i] = `"` + arn + kind + "/$aws/things/pump-1/jobs/" + n + `"`
+		}
+		return "[" + strings.Join(names, ",") + "]"
+	}
+	received := []string{"notify", "notify-next", "start-next/*", "*/update/*", "get/*", "*/get/*"}
+	policies := []Named{{"sdk", parse(t, `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"iot:Publish","Resource":`+list("topic", "start-next", "*/update", "get", "*/get")+`},
+		{"Effect":"Allow","Action":"iot:Receive","Resource":`+list("topic", slices.Clone(received)...)+`},
+		{"Effect":"Allow","Action":"iot:Subscribe","Resource":`+list("topicfilter", slices.Clone(received)...)+`},
+		{"Effect":"Allow","Action":"iot:Connect","Resource":"`+arn+`client/*"},
+		{"Effect":"Allow","Action":"iotjobsdata:*","Resource":"`+arn+`thing/${iot:Connection.Thing.ThingName}"}]}`)}}
+	c := &Context{ClientID: "any", Attached: true, ThingName: "pump-1"}
+	const jobs = "/$aws/things/pump-1/jobs/"
+	for action, asked := range map[string][2][]string{
+		"iot:Connect": {{"client/any", "client/a/b"}, {"clients/any"}},
+		"iot:Publish": {
+			{"topic" + jobs + "start-next", "topic" + jobs + "job-1/update", "topic" + jobs + "get", "topic" + jobs + "$next/get", "topic" + jobs + "job-1/namespace-n/get"},
+			{"topic" + jobs + "notify", "topic" + jobs + "job-1/update/accepted", "topic/$aws/things/pump-17/jobs/get"},
+		},
+		"iot:Receive": {
+			{"topic" + jobs + "notify", "topic" + jobs + "notify-next", "topic" + jobs + "start-next/accepted", "topic" + jobs + "job-1/update/rejected", "topic" + jobs + "get/accepted", "topic" + jobs + "$next/get/accepted"},
+			{"topic" + jobs + "notify-namespace-n", "topic" + jobs + "get"},
+		},
+		"iot:Subscribe": {
+			{"topicfilter" + jobs + "notify", "topicfilter" + jobs + "$next/get/+", "topicfilter" + jobs + "+/update/accepted", "topicfilter" + jobs + "start-next/#"},
+			{"topicfilter" + jobs + "#", "topicfilter/$aws/things/+/jobs/notify", "topic" + jobs + "notify"},
+		},
+		"iotjobsdata:StartNextPendingJobExecution": {{"thing/pump-1"}, {"thing/pump-17"}},
+		"iot:RetainPublish":                        {nil, {"topic" + jobs + "get"}},
+	} {
+		for i, want := range []Effect{Allowed, ImplicitDeny} {
+			for _, resource := range asked[i] {
+				if got := Decide(policies, action, arn+resource, c); got != want {
+					t.Errorf("%s on %s: %s, want %s", action, resource, got, want)
+				}
+			}
+		}
+	}
+}
+
 // Actions of the jobs data plane have two names, in policies and in questions. Other
 // actions are no part of that.
 func TestTwoNamesOfActions(t *testing.T) {
