@@ -48,7 +48,7 @@ type ListPoliciesResult struct {
 
 // TestAuthorizationRequest is the input of TestAuthorization.
 type TestAuthorizationRequest struct {
-	Principal string // ARN of a certificate; "" for the added policies alone
+	Principal string // ARN of a certificate or thing group, or a Cognito identity; "" for the added policies alone
 	ClientID  string
 	Infos     []AuthInfo
 	Add, Skip []string // names of policies
@@ -66,4 +66,5 @@ type AuthResult struct {
 	Decision string   // ALLOWED, EXPLICIT_DENY, IMPLICIT_DENY
 	Allow    []string // names of the policies that allow it
 	Deny     []string // that forbid it
+	Missing  []string // names of variables and keys they look at that have no value
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -137,7 +138,7 @@ func (e *Engine) RegisterCACertificate(ctx context.Context, r *jobsvc.RegisterCA
 		return nil, err
 	}
 	c := &jobsvc.CACertificate{
-		ID: certificateID(ca), PEM: r.PEM, Status: jobsvc.CertificateInactive, Mode: mode,
+		ID: certificateID(ca), PEM: encodeCertificate(ca), Status: jobsvc.CertificateInactive, Mode: mode,
 		AutoRegistration: r.AutoRegistration, Registration: r.Registration, GenerationID: uuid.NewString(),
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, CreatedAt: now, UpdatedAt: now, Version: 1,
 	}
@@ -273,15 +274,16 @@ func (e *Engine) DeleteCACertificate(ctx context.Context, id string) error {
 	return storeError(err)
 }
 
-// ListCACertificates lists CA certificates by time of creation. Errors:
-// CodeInvalidRequest.
+// ListCACertificates lists CA certificates by time of creation; those of a provisioning
+// template unless it is "". A page of them may be short, even empty, and yet not be the
+// last. Errors: CodeInvalidRequest.
 //
 // AWS: ListCACertificates.
-func (e *Engine) ListCACertificates(ctx context.Context, r jobsvc.ListByTimeRequest) (*jobsvc.ListCACertificatesResult, error) {
+func (e *Engine) ListCACertificates(ctx context.Context, templateName string, r jobsvc.ListByTimeRequest) (*jobsvc.ListCACertificatesResult, error) {
 	if err := r.Page.Validate(); err != nil {
 		return nil, err
 	}
-	filters := []any{"CAs", r.Ascending}
+	filters := []any{"CAs", r.Ascending, templateName}
 	var from store.TimeCursor
 	if err := e.decodeToken(r.Page.Token, filters, &from); err != nil {
 		return nil, err
@@ -289,6 +291,11 @@ func (e *Engine) ListCACertificates(ctx context.Context, r jobsvc.ListByTimeRequ
 	cas, next, err := e.store.ListCACertificates(ctx, r.Ascending, from, r.Page.Size())
 	if err != nil {
 		return nil, storeError(err)
+	}
+	if templateName != "" {
+		cas = slices.DeleteFunc(cas, func(c jobsvc.CACertificate) bool {
+			return c.Registration == nil || c.Registration.TemplateName != templateName
+		})
 	}
 	res := &jobsvc.ListCACertificatesResult{Certificates: cas}
 	if next != nil {

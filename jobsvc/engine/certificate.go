@@ -111,6 +111,12 @@ func parseCertificate(certPEM string) (*x509.Certificate, error) {
 	return cert, checkKey(cert)
 }
 
+// encodeCertificate is the PEM text of a certificate alone: what stands beside it in a file
+// may be a private key, which is nobody's to keep.
+func encodeCertificate(cert *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+}
+
 // checkKey refuses keys that the service does not take. Errors:
 // CodeCertificateValidation.
 func checkKey(cert *x509.Certificate) error {
@@ -169,7 +175,7 @@ func (e *Engine) registerForeign(ctx context.Context, cert *x509.Certificate, r 
 	if err != nil {
 		return nil, err
 	}
-	c := newCertificate(cert, r.PEM, now)
+	c := newCertificate(cert, encodeCertificate(cert), now)
 	switch r.Status {
 	case "", jobsvc.CertificateInactive:
 	case jobsvc.CertificateActive, jobsvc.CertificateRevoked:

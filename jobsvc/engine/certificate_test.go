@@ -190,7 +190,7 @@ func TestRegisterCA(t *testing.T) {
 	w.must(register(ca.issue(again), jobsvc.ModeDefault))
 	w.code(jobsvc.CodeAlreadyExists, register(ca.issue(again), jobsvc.ModeDefault))
 
-	l, err := w.ListCACertificates(w.ctx, jobsvc.ListByTimeRequest{})
+	l, err := w.ListCACertificates(w.ctx, "", jobsvc.ListByTimeRequest{})
 	w.must(err)
 	id := l.Certificates[0].ID
 	on := true

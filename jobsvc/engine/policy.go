@@ -99,22 +99,27 @@ func (e *Engine) GetPolicy(ctx context.Context, name string) (*jobsvc.PolicyDesc
 //
 // AWS: GetPolicyVersion.
 func (e *Engine) GetPolicyVersion(ctx context.Context, name, version string) (*jobsvc.PolicyDescription, error) {
-	p, err := e.policy(ctx, name)
-	if err != nil {
-		return nil, err
+	for {
+		p, err := e.policy(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		number := p.DefaultVersion
+		if version != "" {
+			number = versionNumber(version)
+		}
+		v, err := e.store.PolicyVersion(ctx, name, number)
+		switch {
+		case err != nil:
+			return nil, storeError(err)
+		case v != nil:
+			return &jobsvc.PolicyDescription{Policy: *p, Version: *v}, nil
+		case version != "":
+			return nil, versionNotFound(name, version)
+		}
+		// Between the two reads another version became the default and this one was deleted,
+		// or the policy was.
 	}
-	number := p.DefaultVersion
-	if version != "" {
-		number = versionNumber(version)
-	}
-	v, err := e.store.PolicyVersion(ctx, name, number)
-	if err == nil && v == nil {
-		err = versionNotFound(name, version)
-	}
-	if err != nil {
-		return nil, storeError(err)
-	}
-	return &jobsvc.PolicyDescription{Policy: *p, Version: *v}, nil
 }
 
 // versionNumber is 0, which is no version, for what is no number.

@@ -252,11 +252,10 @@ func (e *Engine) GetEffectivePolicies(ctx context.Context, principal, thing stri
 	}
 	var targets []string
 	if principal != "" {
-		target, err := e.policyTarget(ctx, principal)
-		if err != nil {
+		var err error
+		if targets, err = e.principalTargets(ctx, principal); err != nil {
 			return nil, err
 		}
-		targets = append(targets, target)
 	}
 	if thing != "" {
 		groups, err := e.groupTargets(ctx, thing)
@@ -270,6 +269,18 @@ func (e *Engine) GetEffectivePolicies(ctx context.Context, principal, thing stri
 		return nil, err
 	}
 	return e.policies(ctx, names)
+}
+
+// principalTargets gives a principal as a target, or the ARNs of a group and its ancestors.
+func (e *Engine) principalTargets(ctx context.Context, principal string) ([]string, error) {
+	target, err := e.policyTarget(ctx, principal)
+	if err != nil {
+		return nil, err
+	}
+	if kind, name, _ := e.opts.Account.Parse(target); kind == jobsvc.ARNThingGroup {
+		return e.groupAndAncestors(ctx, name)
+	}
+	return []string{target}, nil
 }
 
 // groupTargets gives the ARNs of the groups of a thing and of their ancestors.
@@ -315,9 +326,10 @@ var actions = map[string]string{
 }
 
 // TestAuthorization tells what the policies of a certificate, and of the groups of the
-// thing that the client ID names, would decide, with policies added and left out.
+// thing that the client ID names, would decide, with policies added and left out; or those
+// of a group and its ancestors, or of a Cognito identity.
 //
-// Errors: CodeInvalidRequest, CodeNotFound for the certificate and for policies to add.
+// Errors: CodeInvalidRequest, CodeNotFound for the principal and for policies to add.
 //
 // AWS: TestAuthorization.
 func (e *Engine) TestAuthorization(ctx context.Context, r *jobsvc.TestAuthorizationRequest) ([]jobsvc.AuthResult, error) {
@@ -328,7 +340,7 @@ func (e *Engine) TestAuthorization(ctx context.Context, r *jobsvc.TestAuthorizat
 	c := &policy.Context{ClientID: r.ClientID, Now: now}
 	var targets []string
 	if r.Principal != "" {
-		if targets, err = e.deviceTargets(ctx, r, c); err != nil {
+		if targets, err = e.testTargets(ctx, r, c); err != nil {
 			return nil, err
 		}
 	}
@@ -364,10 +376,11 @@ func (e *Engine) TestAuthorization(ctx context.Context, r *jobsvc.TestAuthorizat
 	return results, nil
 }
 
-// deviceTargets gives what policies of a device may be on, and completes the context.
-func (e *Engine) deviceTargets(ctx context.Context, r *jobsvc.TestAuthorizationRequest, c *policy.Context) ([]string, error) {
-	if jobsvc.IsCognitoIdentity(r.Principal) {
-		return []string{r.Principal}, nil
+// testTargets gives what policies of a principal may be on, and completes the context of a
+// device.
+func (e *Engine) testTargets(ctx context.Context, r *jobsvc.TestAuthorizationRequest, c *policy.Context) ([]string, error) {
+	if kind, _, _ := e.opts.Account.Parse(r.Principal); kind == jobsvc.ARNThingGroup || jobsvc.IsCognitoIdentity(r.Principal) {
+		return e.principalTargets(ctx, r.Principal)
 	}
 	id, err := e.certificateOf(r.Principal)
 	if err != nil {
@@ -414,5 +427,6 @@ func authorize(policies []policy.Named, info jobsvc.AuthInfo, c *policy.Context)
 	slices.Sort(res.Deny)
 	res.Allow, res.Deny = slices.Compact(res.Allow), slices.Compact(res.Deny)
 	res.Decision = worst.String()
+	res.Missing = policy.Missing(policies, actions[info.ActionType], c)
 	return res
 }

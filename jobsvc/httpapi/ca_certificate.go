@@ -40,11 +40,11 @@ func (a *api) deleteCACertificate(ctx context.Context, in *wire.ControlInput) ([
 }
 
 func (a *api) listCACertificates(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
-	req, err := wire.DecodeListByTime(in)
+	templateName, req, err := wire.DecodeListCACertificates(in)
 	if err != nil {
 		return nil, err
 	}
-	cas, err := a.Engine.ListCACertificates(ctx, req)
+	cas, err := a.Engine.ListCACertificates(ctx, templateName, req)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ const (
 // when no value of the policy fits.
 type operator struct {
 	fits    func(c *Context, request string, v *pattern) bool
+	valid   func(value string) bool // nil: every value is
 	negated bool
 	null    bool // looks at whether the key is there
 }
@@ -71,10 +72,18 @@ func (p *parser) conditions(raw json.RawMessage) ([]condition, error) {
 			if err != nil {
 				return nil, err
 			}
+			if c.op.null && len(values) > 1 {
+				return nil, malformed("The condition %s on %s must have one value.", jobsvc.Clip(name), jobsvc.Clip(key))
+			}
 			c := c
 			c.key = key
 			for _, v := range values {
-				c.values = append(c.values, parsePattern(v, p.variables))
+				value := parsePattern(v, p.variables)
+				// What a variable stands for is known only at a request.
+				if value.fixed && c.op.valid != nil && !c.op.valid(value.plain) {
+					return nil, malformed("The condition %s on %s cannot have the value %q.", jobsvc.Clip(name), jobsvc.Clip(key), jobsvc.Clip(v))
+				}
+				c.values = append(c.values, value)
 			}
 			list = append(list, c)
 		}
@@ -105,10 +114,22 @@ func conditionValues(raw json.RawMessage, key string) ([]string, error) {
 	return values, nil
 }
 
-func isNumber(s string) bool { _, err := strconv.ParseFloat(s, 64); return err == nil }
+func isBool(s string) bool { return strings.EqualFold(s, "true") || strings.EqualFold(s, "false") }
+
+func isTime(s string) bool { _, ok := parseTime(s); return ok }
+
+// isNumber knows decimals. What ParseFloat takes besides, like NaN, compares with nothing.
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil && strings.Trim(s, "0123456789+-.eE") == ""
+}
 
 // holds tells whether the condition is met.
 func (k *condition) holds(c *Context) bool {
+	// That a value is unlike something unknown is no reason to allow or forbid.
+	if k.op.negated && slices.ContainsFunc(k.values, func(v pattern) bool { return !v.fixed && !v.resolved(c) }) {
+		return false
+	}
 	var room [1]string
 	request := c.lookup(k.key, &room)
 	if k.op.null {
@@ -142,16 +163,16 @@ func (k *condition) fits(c *Context, request string) bool {
 
 var operators = func() map[string]operator {
 	m := map[string]operator{}
-	both := func(name, negatedName string, fits func(c *Context, request string, v *pattern) bool) {
-		m[name] = operator{fits: fits}
-		m[negatedName] = operator{fits: fits, negated: true}
+	both := func(name, negatedName string, valid func(string) bool, fits func(c *Context, request string, v *pattern) bool) {
+		m[name] = operator{fits: fits, valid: valid}
+		m[negatedName] = operator{fits: fits, valid: valid, negated: true}
 	}
-	both("StringEquals", "StringNotEquals", func(c *Context, r string, v *pattern) bool { return r == v.value(c) })
-	both("StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", func(c *Context, r string, v *pattern) bool { return strings.EqualFold(r, v.value(c)) })
-	both("StringLike", "StringNotLike", func(c *Context, r string, v *pattern) bool { return v.matches(r, c) })
-	both("IpAddress", "NotIpAddress", func(c *Context, r string, v *pattern) bool { return inNetwork(r, v.value(c)) })
-	m["Bool"] = operator{fits: func(c *Context, r string, v *pattern) bool { return strings.EqualFold(r, v.value(c)) }}
-	m["Null"] = operator{null: true}
+	both("StringEquals", "StringNotEquals", nil, func(c *Context, r string, v *pattern) bool { return r == v.value(c) })
+	both("StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", nil, func(c *Context, r string, v *pattern) bool { return strings.EqualFold(r, v.value(c)) })
+	both("StringLike", "StringNotLike", nil, func(c *Context, r string, v *pattern) bool { return v.matches(r, c, false) })
+	both("IpAddress", "NotIpAddress", isNetwork, func(c *Context, r string, v *pattern) bool { return inNetwork(r, v.value(c)) })
+	m["Bool"] = operator{valid: isBool, fits: func(c *Context, r string, v *pattern) bool { return strings.EqualFold(r, v.value(c)) }}
+	m["Null"] = operator{valid: isBool, null: true}
 	number := func(holds func(a, b float64) bool) func(*Context, string, *pattern) bool {
 		return func(c *Context, r string, v *pattern) bool {
 			a, err1 := strconv.ParseFloat(r, 64)
@@ -159,11 +180,11 @@ var operators = func() map[string]operator {
 			return err1 == nil && err2 == nil && holds(a, b)
 		}
 	}
-	both("NumericEquals", "NumericNotEquals", number(func(a, b float64) bool { return a == b }))
-	m["NumericLessThan"] = operator{fits: number(func(a, b float64) bool { return a < b })}
-	m["NumericLessThanEquals"] = operator{fits: number(func(a, b float64) bool { return a <= b })}
-	m["NumericGreaterThan"] = operator{fits: number(func(a, b float64) bool { return a > b })}
-	m["NumericGreaterThanEquals"] = operator{fits: number(func(a, b float64) bool { return a >= b })}
+	both("NumericEquals", "NumericNotEquals", isNumber, number(func(a, b float64) bool { return a == b }))
+	m["NumericLessThan"] = operator{valid: isNumber, fits: number(func(a, b float64) bool { return a < b })}
+	m["NumericLessThanEquals"] = operator{valid: isNumber, fits: number(func(a, b float64) bool { return a <= b })}
+	m["NumericGreaterThan"] = operator{valid: isNumber, fits: number(func(a, b float64) bool { return a > b })}
+	m["NumericGreaterThanEquals"] = operator{valid: isNumber, fits: number(func(a, b float64) bool { return a >= b })}
 	date := func(holds func(order int) bool) func(*Context, string, *pattern) bool {
 		return func(c *Context, r string, v *pattern) bool {
 			a, ok1 := parseTime(r)
@@ -171,25 +192,35 @@ var operators = func() map[string]operator {
 			return ok1 && ok2 && holds(a.Compare(b))
 		}
 	}
-	both("DateEquals", "DateNotEquals", date(func(o int) bool { return o == 0 }))
-	m["DateLessThan"] = operator{fits: date(func(o int) bool { return o < 0 })}
-	m["DateLessThanEquals"] = operator{fits: date(func(o int) bool { return o <= 0 })}
-	m["DateGreaterThan"] = operator{fits: date(func(o int) bool { return o > 0 })}
-	m["DateGreaterThanEquals"] = operator{fits: date(func(o int) bool { return o >= 0 })}
+	both("DateEquals", "DateNotEquals", isTime, date(func(o int) bool { return o == 0 }))
+	m["DateLessThan"] = operator{valid: isTime, fits: date(func(o int) bool { return o < 0 })}
+	m["DateLessThanEquals"] = operator{valid: isTime, fits: date(func(o int) bool { return o <= 0 })}
+	m["DateGreaterThan"] = operator{valid: isTime, fits: date(func(o int) bool { return o > 0 })}
+	m["DateGreaterThanEquals"] = operator{valid: isTime, fits: date(func(o int) bool { return o >= 0 })}
 	return m
 }()
 
-// inNetwork tells whether an address is in a network, or is the address given.
+// inNetwork tells whether an address is in a network, or is the address given. The zone
+// of a link-local address is the server's own affair.
 func inNetwork(address, network string) bool {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return false
 	}
+	a = a.Unmap().WithZone("")
 	if n, err := netip.ParsePrefix(network); err == nil {
-		return n.Contains(a.Unmap())
+		return n.Contains(a)
 	}
 	b, err := netip.ParseAddr(network)
-	return err == nil && a.Unmap() == b.Unmap()
+	return err == nil && a == b.Unmap().WithZone("")
+}
+
+func isNetwork(s string) bool {
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return true
+	}
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 // parseTime reads a date of ISO 8601, or seconds since 1970.

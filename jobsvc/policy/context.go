@@ -94,6 +94,9 @@ func (c *Context) thing(name string) string {
 // with .List all.
 func (c *Context) certificate(name string) []string {
 	if v := c.Certificate[name]; len(v) > 0 {
+		if name == availableKeys { // has no suffix: it is a list by itself
+			return v
+		}
 		return v[:1]
 	}
 	base, suffix, ok := cutLast(name, '.')
@@ -131,6 +134,8 @@ func (c *Context) single(name string) (string, bool) {
 	return v[0], true
 }
 
+const availableKeys = "iot:Certificate.AvailableKeys"
+
 // The attributes of names that have a variable.
 var attributeNames = map[string]string{
 	"2.5.4.3": "CommonName", "2.5.4.4": "Surname", "2.5.4.5": "SerialNumber", "2.5.4.6": "Country", "2.5.4.8": "State",
@@ -155,7 +160,7 @@ func CertificateValues(cert *x509.Certificate, id string) map[string][]string {
 			alternatives(values, "iot:Certificate.Issuer.AlternativeName.", ext.Value)
 		}
 	}
-	values["iot:Certificate.AvailableKeys"] = slices.Sorted(maps.Keys(values))
+	values[availableKeys] = slices.Sorted(maps.Keys(values))
 	return values
 }
 

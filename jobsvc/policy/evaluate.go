@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -91,6 +92,58 @@ func spellingsOf(action string) spellings {
 	return spellings{lower}
 }
 
+// Decide is Evaluate without the names. It does not allocate: it is for requests of devices.
+func Decide(policies []Named, action, resource string, c *Context) Effect {
+	effect := ImplicitDeny
+	spellings := spellingsOf(action)
+	for _, p := range policies {
+		switch allow, deny := p.decide(spellings, resource, c); {
+		case deny:
+			return ExplicitDeny
+		case allow:
+			effect = Allowed
+		}
+	}
+	return effect
+}
+
+// Missing gives the variables and keys that the policies look at for an action and that
+// have no value in the context, sorted, each once.
+func Missing(policies []Named, action string, c *Context) []string {
+	names := map[string]bool{}
+	add := func(patterns []pattern) {
+		for i := range patterns {
+			for _, q := range patterns[i].parts {
+				if q.kind != variable {
+					continue
+				}
+				if _, ok := c.single(q.name); !ok {
+					names[q.name] = true
+				}
+			}
+		}
+	}
+	spellings := spellingsOf(action)
+	for _, p := range policies {
+		for i := range p.statements {
+			s := &p.statements[i]
+			if !s.about(spellings) {
+				continue
+			}
+			add(s.resources)
+			for j := range s.conditions {
+				k := &s.conditions[j]
+				add(k.values)
+				var room [1]string
+				if !k.op.null && !k.ifExists && len(c.lookup(k.key, &room)) == 0 {
+					names[k.key] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 // decide tells what the statements of one policy say.
 func (d *Document) decide(action spellings, resource string, c *Context) (allow, deny bool) {
 	for i := range d.statements {
@@ -108,12 +161,32 @@ func (d *Document) decide(action spellings, resource string, c *Context) (allow,
 }
 
 func (s *statement) applies(action spellings, resource string, c *Context) bool {
-	return slices.ContainsFunc(action, func(a string) bool { return anyMatches(s.actions, a, c) }) && anyMatches(s.resources, resource, c) && s.holds(c)
+	// A device chooses its client ID. One like + must not turn the filter that a policy
+	// allows for it into a filter of everybody's topics; a deny means such filters, too.
+	plain := !s.deny && isTopicFilter(resource)
+	return s.about(action) && anyMatches(s.resources, resource, c, plain) && s.holds(c)
 }
 
-func anyMatches(patterns []pattern, text string, c *Context) bool {
+// about tells whether the statement is about an action.
+func (s *statement) about(action spellings) bool {
+	return slices.ContainsFunc(action, func(a string) bool { return anyMatches(s.actions, a, nil, false) })
+}
+
+// isTopicFilter looks at the part of an ARN that says what it names.
+func isTopicFilter(arn string) bool {
+	for range 5 {
+		_, rest, ok := strings.Cut(arn, ":")
+		if !ok {
+			return false
+		}
+		arn = rest
+	}
+	return strings.HasPrefix(arn, "topicfilter/")
+}
+
+func anyMatches(patterns []pattern, text string, c *Context, plain bool) bool {
 	for i := range patterns {
-		if patterns[i].matches(text, c) {
+		if patterns[i].matches(text, c, plain) {
 			return true
 		}
 	}

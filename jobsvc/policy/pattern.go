@@ -79,12 +79,12 @@ func parsePattern(s string, variables bool) pattern {
 
 // resolve puts the values of variables in, as literal text, into room if it is enough. A
 // variable without a value stays as it was written, so that nothing matches it
-// by accident.
-func (p *pattern) resolve(c *Context, room []part) []part {
+// by accident. With plain, so does one whose value has a wildcard of MQTT.
+func (p *pattern) resolve(c *Context, plain bool, room []part) []part {
 	for _, q := range p.parts {
 		if q.kind == variable {
 			q.kind = literal
-			if v, ok := c.single(q.name); ok {
+			if v, ok := c.single(q.name); ok && !(plain && strings.ContainsAny(v, "+#")) {
 				q.text = v
 			}
 		}
@@ -102,7 +102,19 @@ func (p *pattern) value(c *Context) string {
 		return p.plain
 	}
 	var room [partsOnStack]part
-	return plainText(p.resolve(c, room[:0]))
+	return plainText(p.resolve(c, false, room[:0]))
+}
+
+// resolved tells whether all its variables have a value.
+func (p *pattern) resolved(c *Context) bool {
+	for i := range p.parts {
+		if p.parts[i].kind == variable {
+			if _, ok := c.single(p.parts[i].name); !ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func plainText(parts []part) string {
@@ -120,12 +132,13 @@ func plainText(parts []part) string {
 	return b.String()
 }
 
-func (p *pattern) matches(s string, c *Context) bool {
+// matches compares a text with the pattern; plain: see resolve.
+func (p *pattern) matches(s string, c *Context, plain bool) bool {
 	if p.fixed {
 		return match(p.parts, s)
 	}
 	var room [partsOnStack]part
-	return match(p.resolve(c, room[:0]), s)
+	return match(p.resolve(c, plain, room[:0]), s)
 }
 
 // match compares a whole text. Between two * the leftmost place that fits is taken,

@@ -63,6 +63,15 @@ func TestParseRefusals(t *testing.T) {
 		{one(allowAll + `,"Condition":{"StringEquals":{"a":{}}}`), "on a"},
 		{one(allowAll + `,"Condition":{"StringEquals":{"a":[]}}`), "on a"},
 		{one(allowAll + `,"Condition":[]`), "Condition"},
+		{one(allowAll + `,"Condition":{"Bool":{"a":"yes"}}`), `"yes"`},
+		{one(allowAll + `,"Condition":{"Null":{"a":"maybe"}}`), `"maybe"`},
+		{one(allowAll + `,"Condition":{"Null":{"a":["true","false"]}}`), "one value"},
+		{one(allowAll + `,"Condition":{"NotIpAddress":{"a":"10.0.0.0/33"}}`), `"10.0.0.0/33"`},
+		{one(allowAll + `,"Condition":{"IpAddressIfExists":{"a":["10.0.0.1","10.0.0"]}}`), `"10.0.0"`},
+		{one(allowAll + `,"Condition":{"NumericNotEquals":{"a":"NaN"}}`), `"NaN"`},
+		{one(allowAll + `,"Condition":{"ForAnyValue:NumericLessThan":{"a":true}}`), `"true"`},
+		{one(allowAll + `,"Condition":{"DateGreaterThan":{"a":"tomorrow"}}`), `"tomorrow"`},
+		{`{"Statement":{` + allowAll + `,"Condition":{"Bool":{"a":"${x}"}}}}`, `"${x}"`}, // no variables in this version
 		{one(`"Effect":"Deny",` + allowAll), `"Effect" twice`},
 		{`{"Statement":{` + allowAll + `},"Statement":{` + allowAll + `}}`, `"Statement" twice`},
 		{one(allowAll + `,"Condition":{"StringEquals":{"a":"1","a":"2"}}`), `"a" twice`},
@@ -106,7 +115,7 @@ func TestMatch(t *testing.T) {
 		{strings.Repeat("a*", 30) + "b", strings.Repeat("a", 3000), false},
 	} {
 		p := parsePattern(tc.pattern, true)
-		if got := p.matches(tc.text, &Context{}); got != tc.want {
+		if got := p.matches(tc.text, &Context{}, false); got != tc.want {
 			t.Errorf("%q on %.40q: %v", tc.pattern, tc.text, got)
 		}
 	}
@@ -149,6 +158,51 @@ func TestEvaluateSample(t *testing.T) {
 	} {
 		if d := Evaluate(policies, tc.action, arn+tc.resource, tc.c); d.Effect != tc.want {
 			t.Errorf("%s on %s as %+v: %s, want %s", tc.action, tc.resource, tc.c, d.Effect, tc.want)
+		}
+	}
+}
+
+// What the sample policies of the device SDKs list, topic by topic, is what a device of jobs
+// does: * crosses levels, so that jobs/*/get is of $next and of jobs in namespaces, too.
+func TestEvaluateSDKSamples(t *testing.T) {
+	list := func(kind string, names ...string) string {
+		for i, n := range names {
+			names[i] = `"` + arn + kind + "/$aws/things/pump-1/jobs/" + n + `"`
+		}
+		return "[" + strings.Join(names, ",") + "]"
+	}
+	received := []string{"notify", "notify-next", "start-next/*", "*/update/*", "get/*", "*/get/*"}
+	policies := []Named{{"sdk", parse(t, `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"iot:Publish","Resource":`+list("topic", "start-next", "*/update", "get", "*/get")+`},
+		{"Effect":"Allow","Action":"iot:Receive","Resource":`+list("topic", slices.Clone(received)...)+`},
+		{"Effect":"Allow","Action":"iot:Subscribe","Resource":`+list("topicfilter", slices.Clone(received)...)+`},
+		{"Effect":"Allow","Action":"iot:Connect","Resource":"`+arn+`client/*"},
+		{"Effect":"Allow","Action":"iotjobsdata:*","Resource":"`+arn+`thing/${iot:Connection.Thing.ThingName}"}]}`)}}
+	c := &Context{ClientID: "any", Attached: true, ThingName: "pump-1"}
+	const jobs = "/$aws/things/pump-1/jobs/"
+	for action, asked := range map[string][2][]string{
+		"iot:Connect": {{"client/any", "client/a/b"}, {"clients/any"}},
+		"iot:Publish": {
+			{"topic" + jobs + "start-next", "topic" + jobs + "job-1/update", "topic" + jobs + "get", "topic" + jobs + "$next/get", "topic" + jobs + "job-1/namespace-n/get"},
+			{"topic" + jobs + "notify", "topic" + jobs + "job-1/update/accepted", "topic/$aws/things/pump-17/jobs/get"},
+		},
+		"iot:Receive": {
+			{"topic" + jobs + "notify", "topic" + jobs + "notify-next", "topic" + jobs + "start-next/accepted", "topic" + jobs + "job-1/update/rejected", "topic" + jobs + "get/accepted", "topic" + jobs + "$next/get/accepted"},
+			{"topic" + jobs + "notify-namespace-n", "topic" + jobs + "get"},
+		},
+		"iot:Subscribe": {
+			{"topicfilter" + jobs + "notify", "topicfilter" + jobs + "$next/get/+", "topicfilter" + jobs + "+/update/accepted", "topicfilter" + jobs + "start-next/#"},
+			{"topicfilter" + jobs + "#", "topicfilter/$aws/things/+/jobs/notify", "topic" + jobs + "notify"},
+		},
+		"iotjobsdata:StartNextPendingJobExecution": {{"thing/pump-1"}, {"thing/pump-17"}},
+		"iot:RetainPublish":                        {nil, {"topic" + jobs + "get"}},
+	} {
+		for i, want := range []Effect{Allowed, ImplicitDeny} {
+			for _, resource := range asked[i] {
+				if got := Decide(policies, action, arn+resource, c); got != want {
+					t.Errorf("%s on %s: %s, want %s", action, resource, got, want)
+				}
+			}
 		}
 	}
 }
@@ -249,7 +303,7 @@ func TestConditions(t *testing.T) {
 	c := &Context{
 		ClientID: "pump-1", SourceIP: "192.168.1.20", Now: time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC), Attached: true, ThingName: "pump-1",
 		ThingAttribute: map[string]string{"level": "7"},
-		Certificate:    map[string][]string{"iot:Certificate.Subject.OrganizationalUnit": {"a", "b"}},
+		Certificate:    map[string][]string{"iot:Certificate.Subject.OrganizationalUnit": {"a", "b"}, "iot:Certificate.AvailableKeys": {"one", "two"}},
 	}
 	for _, tc := range []struct {
 		condition string
@@ -272,7 +326,8 @@ func TestConditions(t *testing.T) {
 		{`"IpAddress":{"aws:SourceIp":"192.168.0.0/16"}`, true},
 		{`"IpAddress":{"aws:SourceIp":["10.0.0.0/8","192.168.1.20"]}`, true},
 		{`"NotIpAddress":{"aws:SourceIp":"192.168.0.0/16"}`, false},
-		{`"IpAddress":{"aws:SourceIp":"nonsense"}`, false},
+		{`"IpAddress":{"aws:SourceIp":"${iot:ClientId}"}`, false}, // known to be no address only now
+		{`"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}`, true},
 		{`"NumericEquals":{"iot:Connection.Thing.Attributes[level]":7}`, true},
 		{`"NumericNotEquals":{"iot:Connection.Thing.Attributes[level]":"7.0"}`, false},
 		{`"NumericLessThan":{"iot:Connection.Thing.Attributes[level]":"7"}`, false},
@@ -290,12 +345,91 @@ func TestConditions(t *testing.T) {
 		{`"ForAllValues:StringEquals":{"iot:Certificate.Subject.OrganizationalUnit.List":["a"]}`, false},
 		{`"ForAllValues:StringEquals":{"no:key":["a"]}`, true},
 		{`"ForAnyValue:StringEquals":{"no:key":["a"]}`, false},
+		// A variable without a value: the statement does not match, whatever the operator.
+		{`"StringEquals":{"iot:ClientId":"${iot:Connection.Thing.ThingTypeName}"}`, false},
+		{`"StringEquals":{"iot:ClientId":["pump-1","${iot:Connection.Thing.ThingTypeName}"]}`, true},
+		{`"StringNotEquals":{"iot:ClientId":"${iot:Connection.Thing.ThingTypeName}"}`, false},
+		{`"StringNotLikeIfExists":{"iot:ClientId":["x","a-${iot:Connection.Thing.ThingTypeName}"]}`, false},
+		{`"NotIpAddress":{"aws:SourceIp":"${no:key}"}`, false},
+		{`"StringNotEquals":{"iot:ClientId":"${iot:Connection.Thing.Attributes[level]}"}`, true},
+		{`"ForAllValues:StringEquals":{"iot:Certificate.AvailableKeys":["one","two"]}`, true},
+		{`"ForAllValues:StringEquals":{"iot:Certificate.AvailableKeys":["one"]}`, false},
 		{`"StringEquals":{"iot:ClientId":"pump-1"},"Bool":{"iot:Connection.Thing.IsAttached":"false"}`, false},
 		{`"StringEquals":{"iot:ClientId":"pump-1","aws:SourceIp":"x"}`, false},
 	} {
 		d := parse(t, one(allowAll+`,"Condition":{`+tc.condition+`}`))
 		if got := Evaluate([]Named{{"p", d}}, "iot:Connect", arn+"client/x", c).Effect == Allowed; got != tc.want {
 			t.Errorf("%s: %v", tc.condition, got)
+		}
+	}
+}
+
+// A client ID is what a device says. As a level of a filter it must not be everybody's.
+func TestClientIDIsNoFilter(t *testing.T) {
+	mine := "topicfilter/$aws/things/${iot:ClientId}/jobs/*"
+	for _, tc := range []struct {
+		effect, action, written, asked, client string
+		want                                   Effect
+	}{
+		{"Allow", "iot:Subscribe", mine, "topicfilter/$aws/things/pump-1/jobs/#", "pump-1", Allowed},
+		{"Allow", "iot:Subscribe", mine, "topicfilter/$aws/things/+/jobs/#", "+", ImplicitDeny},
+		{"Allow", "iot:Subscribe", "topicfilter/a/${iot:ClientId}", "topicfilter/a/#", "#", ImplicitDeny},
+		{"Allow", "iot:Subscribe", "*/${iot:ClientId}", "topicfilter/+", "+", ImplicitDeny},
+		{"Allow", "iot:Subscribe", "topicfilter/+/${iot:ClientId}", "topicfilter/+/a", "a", Allowed}, // the policy's own
+		{"Allow", "iot:Connect", "client/${iot:ClientId}", "client/pump#2", "pump#2", Allowed},
+		{"Deny", "iot:Subscribe", mine, "topicfilter/$aws/things/+/jobs/#", "+", ExplicitDeny},
+	} {
+		d := parse(t, one(`"Effect":"`+tc.effect+`","Action":"`+tc.action+`","Resource":"`+arn+tc.written+`"`))
+		if got := Evaluate([]Named{{"p", d}}, tc.action, arn+tc.asked, &Context{ClientID: tc.client}).Effect; got != tc.want {
+			t.Errorf("%s %s, client ID %s, on %s: %s, want %s", tc.effect, tc.written, tc.client, tc.asked, got, tc.want)
+		}
+	}
+}
+
+func TestLinkLocalAddress(t *testing.T) {
+	c := &Context{SourceIP: "fe80::1%eth0"}
+	for condition, want := range map[string]bool{
+		`"IpAddress":{"aws:SourceIp":"fe80::/10"}`:    true,
+		`"NotIpAddress":{"aws:SourceIp":"fe80::/10"}`: false,
+		`"IpAddress":{"aws:SourceIp":"fe80::1"}`:      true,
+	} {
+		d := parse(t, one(allowAll+`,"Condition":{`+condition+`}`))
+		if got := Evaluate([]Named{{"p", d}}, "iot:Connect", arn+"client/x", c).Effect == Allowed; got != want {
+			t.Errorf("%s: %v", condition, got)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	policies := []Named{{"sample", parse(t, sample)}, {"conditions", parse(t, one(`"Effect":"Deny","Action":"iot:Publish","Resource":"*","Condition":{
+		"StringEquals":{"iot:Certificate.Subject.CommonName":"${aws:SourceIp}"},"StringEqualsIfExists":{"a:b":"c"},"Null":{"d:e":"true"}}`))}}
+	thing := "iot:Connection.Thing.ThingName"
+	for _, tc := range []struct {
+		action string
+		c      *Context
+		want   []string
+	}{
+		{"iot:Connect", &Context{}, []string{thing}},
+		{"iot:Publish", &Context{}, []string{"aws:SourceIp", "iot:Certificate.Subject.CommonName", thing}},
+		{"iot:Publish", &Context{SourceIP: "::1", Attached: true, ThingName: "pump-1"}, []string{"iot:Certificate.Subject.CommonName"}},
+		{"iot:RetainPublish", &Context{}, nil},
+	} {
+		if got := Missing(policies, tc.action, tc.c); !slices.Equal(got, tc.want) {
+			t.Errorf("%s as %+v: %q, want %q", tc.action, tc.c, got, tc.want)
+		}
+	}
+}
+
+// Decide is on the path of every message of a device.
+func TestDecideDoesNotAllocate(t *testing.T) {
+	policies := []Named{{"sample", parse(t, sample)}, {"deny", parse(t, one(`"Effect":"Deny","Action":"iot:Publish","Resource":"`+arn+`topic/secret/*"`))}}
+	c := &Context{ClientID: "pump-1", Attached: true, ThingName: "pump-1"}
+	for resource, want := range map[string]Effect{arn + "topic/$aws/things/pump-1/jobs/j/update": Allowed, arn + "topic/secret/x": ExplicitDeny, arn + "topic/x": ImplicitDeny} {
+		if got := Decide(policies, "iot:Publish", resource, c); got != want {
+			t.Errorf("%s: %s, want %s", resource, got, want)
+		}
+		if n := testing.AllocsPerRun(100, func() { Decide(policies, "iot:Publish", resource, c) }); n != 0 {
+			t.Errorf("%s: %v allocations", resource, n)
 		}
 	}
 }
@@ -350,7 +484,7 @@ func TestCertificateValues(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if keys := c.lookup("iot:Certificate.AvailableKeys.List", new([1]string)); !slices.Contains(keys, "iot:Certificate.Subject.CommonName") {
+	if keys := c.lookup("iot:Certificate.AvailableKeys", new([1]string)); !slices.Contains(keys, "iot:Certificate.Subject.CommonName") {
 		t.Errorf("available keys: %q", keys)
 	}
 }
@@ -400,6 +534,10 @@ func FuzzParse(f *testing.F) {
 		if again := Evaluate([]Named{{"p", parse(t, document)}}, strings.ToUpper(strings.ToLower(action)), resource, c); again.Effect != first.Effect && isASCII(action) {
 			t.Errorf("%s, and %s with the action in capitals", first.Effect, again.Effect)
 		}
+		if got := Decide([]Named{{"p", d}}, action, resource, c); got != first.Effect {
+			t.Errorf("Decide says %s, Evaluate %s", got, first.Effect)
+		}
+		Missing([]Named{{"p", d}}, action, &Context{})
 		deny := Named{"deny", parse(t, one(`"Effect":"Deny","Action":"*","Resource":"*"`))}
 		if last := Evaluate([]Named{{"p", d}, deny}, action, resource, c); last.Effect != ExplicitDeny {
 			t.Errorf("with a deny of all: %s", last.Effect)
@@ -411,12 +549,12 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-func BenchmarkEvaluate(b *testing.B) {
+func BenchmarkDecide(b *testing.B) {
 	policies := []Named{{"sample", parse(b, sample)}}
 	c := &Context{ClientID: "pump-1", Attached: true, ThingName: "pump-1"}
 	resource := arn + "topic/$aws/things/pump-1/jobs/job-1/update"
 	for b.Loop() {
-		if Evaluate(policies, "iot:Publish", resource, c).Effect != Allowed {
+		if Decide(policies, "iot:Publish", resource, c) != Allowed {
 			b.Fatal("denied")
 		}
 	}

@@ -54,6 +54,13 @@ func DecodeUpdateCACertificate(in *ControlInput) (*jobsvc.UpdateCACertificateReq
 // autoRegistration is how the service names it.
 var autoRegistration = map[bool]string{true: "ENABLE", false: "DISABLE"}
 
+// DecodeListCACertificates reads GET /cacertificates.
+func DecodeListCACertificates(in *ControlInput) (templateName string, r jobsvc.ListByTimeRequest, err error) {
+	d := &controlDecoder{in: in}
+	r, err = DecodeListByTime(in)
+	return d.queryText("templateName"), r, err
+}
+
 // DecodeListCertificatesByCA reads GET /certificates-by-ca/{caCertificateId}. They come by
 // ID, in one order.
 func DecodeListCertificatesByCA(in *ControlInput) (ca string, p jobsvc.Page, err error) {

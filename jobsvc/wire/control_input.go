@@ -232,50 +232,6 @@ func (o *object) empty() bool {
 	return true
 }
 
-// kind is the JSON type that the service model gives a member.
-type kind byte
-
-const (
-	aString kind = '"'
-	aList   kind = '['
-	aMap    kind = '{'
-)
-
-// unsupported names the members that are set to something, sorted: {}, [] and "" are
-// nothing. They are members this build cannot honour, which the service refuses
-// rather than ignores.
-func (o *object) unsupported(members map[string]kind) []string {
-	var names []string
-	for _, m := range slices.Sorted(maps.Keys(members)) {
-		switch v := o.members[m].(type) {
-		case nil:
-			continue
-		case map[string]any:
-			if o.object(m).empty() {
-				continue
-			}
-		case []any:
-			if len(v) == 0 {
-				continue
-			}
-		case string:
-			if v == "" {
-				continue
-			}
-		}
-		names = append(names, m)
-	}
-	return names
-}
-
-// refuse is the domain's answer to unsupported members, for requests that are too
-// small to have a type with an Unsupported member.
-func (d *controlDecoder) refuse(names ...string) {
-	if len(names) > 0 {
-		d.fail(jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Not supported by this version yet: %s.", strings.Join(names, ", ")))
-	}
-}
-
 // required gives the value of a member that must be there.
 func (d *controlDecoder) required(member string, s *string) string {
 	if s == nil {

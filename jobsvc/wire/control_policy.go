@@ -239,7 +239,7 @@ func EncodeTestAuthorization(a jobsvc.Account, results []jobsvc.AuthResult) []by
 			AuthInfo:             authInfo{r.ActionType, orEmpty(r.Resources)},
 			Allowed:              authPolicies{policyElements(a, r.Allow)},
 			AuthDecision:         r.Decision,
-			MissingContextValues: []string{},
+			MissingContextValues: orEmpty(r.Missing),
 		}
 		if len(r.Deny) > 0 {
 			out.Denied.ExplicitDeny = &authPolicies{policyElements(a, r.Deny)}
