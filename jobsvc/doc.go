@@ -14,6 +14,7 @@
 //
 //	store/      typed records, keys and codec on kv.DB; store/kv is the contract
 //	schedule/   cron expressions, and when maintenance windows open
+//	policy/     the language of IoT policies: text in, a decision out
 //	query/      the language of dynamic thing groups and SearchIndex
 //	registry/   how the targets of a job resolve to groups, and groups to things
 //	engine/     one method per AWS operation; transactions; what to notify

@@ -78,6 +78,8 @@ type Job struct {
 	// zero for jobs that were IN_PROGRESS from the beginning.
 	StartsAt  time.Time `json:",omitzero"`
 	StartedAt time.Time `json:",omitzero"`
+	// OpenedAt is when a maintenance window opened last; zero for jobs without.
+	OpenedAt time.Time `json:",omitzero"`
 
 	// Concurrent: rolling out or canceling (AWS: isConcurrent).
 	Concurrent bool

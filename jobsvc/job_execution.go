@@ -56,6 +56,10 @@ type JobExecution struct {
 	NamespaceID     string // the job's
 	ExecutionNumber int64  // 1 for the first attempt; never used again while the job exists
 	RetryAttempt    int    // 0 for the first attempt of a chain
+	TimedOutRetries int    // how many of those retries followed a TIMED_OUT, the others a FAILED
+	// Uncovered: its thing has left the targets of the CONTINUOUS job while this was
+	// IN_PROGRESS. It goes on, but there will be no retry.
+	Uncovered bool
 
 	Status        JobExecutionStatus
 	StatusDetails map[string]string // nil when empty

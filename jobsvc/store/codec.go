@@ -104,7 +104,10 @@ func (d *decoder) end() error {
 	return d.err
 }
 
-const flagForceCanceled = 1
+const (
+	flagForceCanceled = 1 << iota
+	flagUncovered
+)
 
 // The bytes of elements with nothing in them.
 const (
@@ -161,12 +164,18 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 	if x.ForceCanceled {
 		flags |= flagForceCanceled
 	}
+	if x.Uncovered {
+		flags |= flagUncovered
+	}
 	e.uint(flags)
 	e.string(x.ThingID)
 	e.string(x.JobID)
 	e.string(x.NamespaceID)
 	e.int(x.ExecutionNumber)
 	e.uint(uint64(x.RetryAttempt))
+	if x.RetryAttempt > 0 {
+		e.uint(uint64(x.TimedOutRetries))
+	}
 	e.int(x.VersionNumber)
 	e.time(x.QueuedAt)
 	e.time(x.StartedAt)
@@ -193,15 +202,18 @@ func (d *decoder) executionHead(thing string) jobsvc.JobExecution {
 	}
 	x.Status = status
 	flags := d.uint()
-	if flags&^flagForceCanceled != 0 {
+	if flags&^(flagForceCanceled|flagUncovered) != 0 {
 		d.fail()
 	}
 	x.ForceCanceled = flags&flagForceCanceled != 0
+	x.Uncovered = flags&flagUncovered != 0
 	x.ThingID = d.string()
 	x.JobID = d.string()
 	x.NamespaceID = d.string()
 	x.ExecutionNumber = d.int()
-	x.RetryAttempt = int(d.uint())
+	if x.RetryAttempt = int(d.uint()); x.RetryAttempt > 0 {
+		x.TimedOutRetries = int(d.uint())
+	}
 	x.VersionNumber = d.int()
 	x.QueuedAt = d.time()
 	x.StartedAt = d.time()

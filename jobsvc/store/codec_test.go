@@ -35,9 +35,9 @@ func TestJSONRecords(t *testing.T) {
 				},
 				JobTemplateARN: "arn:t", DocumentParameters: map[string]string{"k": "v"}, DestinationPackageVersions: []string{"arn:p"},
 				ForceCanceled: true, ReasonCode: "R", Comment: "c",
-				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, StartsAt: at, StartedAt: at, Concurrent: true, RolloutDone: true,
+				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, StartsAt: at, StartedAt: at, OpenedAt: at, Concurrent: true, RolloutDone: true,
 			},
-			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
+			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","OpenedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
 		},
 		{
 			&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "all", Description: "d", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at, Dynamic: &jobsvc.DynamicGroup{QueryString: "*", Status: jobsvc.DynamicGroupBuilding, Build: 2, Registered: true, After: "a"}},
@@ -100,7 +100,7 @@ func full(t *testing.T, v reflect.Value) {
 // fullExecution has something in every field.
 func fullExecution() jobsvc.JobExecution {
 	return jobsvc.JobExecution{
-		ThingName: "pump", ThingID: "tid", JobID: "fw", NamespaceID: "ns", ExecutionNumber: 2, RetryAttempt: 1,
+		ThingName: "pump", ThingID: "tid", JobID: "fw", NamespaceID: "ns", ExecutionNumber: 2, RetryAttempt: 1, TimedOutRetries: 1, Uncovered: true,
 		Status: jobsvc.StatusCanceled, StatusDetails: map[string]string{"b": "2", "a": "1"}, ForceCanceled: true, VersionNumber: 7,
 		QueuedAt: at, StartedAt: at.Add(1), LastUpdatedAt: at.Add(2), InProgressDeadline: at.Add(3), StepDeadline: at.Add(4),
 	}
@@ -123,7 +123,7 @@ func TestBinaryRecords(t *testing.T) {
 	full(t, reflect.ValueOf(x))
 	b := encodeExecution(&x)
 	const wantExecution = "01" + // version
-		"08" + "01" + "03746964" + "026677" + "026e73" + "04" + "01" + "0e" +
+		"08" + "03" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
 		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
 		"02" + "0161" + "0131" + "0162" + "0132"
 	if got := hex.EncodeToString(b); got != wantExecution {
@@ -140,7 +140,7 @@ func TestBinaryRecords(t *testing.T) {
 		"026e73" + "01" + "ac02" + "ffffffffffffffffff01" + "026677" + "04" +
 		"00" + "02" + "00" + "00" + "00" + "00" +
 		"02" +
-		"02" + "01" + "03746964" + "026677" + "026e73" + "04" + "01" + "0e" +
+		"02" + "03" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
 		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
 		"02" + "0161" + "0131" + "0162" + "0132" +
 		"01" + "00" + "00" + "0162" + "00" + "feffffffffffffffff01" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00"
