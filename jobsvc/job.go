@@ -34,7 +34,7 @@ const (
 
 // PresignedURLConfig says how placeholders in the document become presigned S3
 // URLs. RoleARN names a credential source of the configuration; Expires is how
-// long a URL lives, 60 s to 3,600 s, zero meaning 3,600 s. AWS: PresignedUrlConfig.
+// long a URL lives, from 60 s to Limits.PresignExpires, zero meaning 3,600 s. AWS: PresignedUrlConfig.
 type PresignedURLConfig struct {
 	RoleARN string
 	Expires time.Duration
@@ -141,7 +141,7 @@ func (c *PresignedURLConfig) Validate() error {
 		return invalidValue("presignedUrlConfig.roleArn", c.RoleARN, "Member must be the ARN of a role")
 	}
 	if c.Expires != 0 && (c.Expires < MinPresignExpires || c.Expires > MaxPresignExpires) {
-		return invalidValue("presignedUrlConfig.expiresInSec", c.Expires.String(), "Member must be between 60 and 3600")
+		return invalidValue("presignedUrlConfig.expiresInSec", c.Expires.String(), "Member must be between %d and %d", int(MinPresignExpires.Seconds()), int(MaxPresignExpires.Seconds()))
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func TestJobConfig(t *testing.T) {
 		"no abort criterion": {JobConfig{AbortConfig: &AbortConfig{}}, "criteriaList"},
 		"no retry criterion": {retry(), "criteriaList"},
 		"role":               {JobConfig{PresignedURLConfig: &PresignedURLConfig{RoleARN: "nobody"}}, "roleArn"},
+		"expires 3601":       {JobConfig{PresignedURLConfig: &PresignedURLConfig{Expires: 3601 * time.Second}}, "expiresInSec"},
 		"timeout":            {JobConfig{TimeoutConfig: &TimeoutConfig{InProgress: time.Second}}, "inProgressTimeoutInMinutes"},
 	} {
 		err := tc.config.Validate()
@@ -59,6 +60,23 @@ func TestJobConfig(t *testing.T) {
 		case tc.field != "" && (ErrorCode(err) != CodeInvalidRequest || !strings.Contains(err.Error(), tc.field)):
 			t.Errorf("%s: %v, want a refusal that names %s", name, err, tc.field)
 		}
+	}
+}
+
+// An installation may allow more than the service.
+func TestRaisedLimits(t *testing.T) {
+	l := GenerousLimits()
+	l.RolloutPerMinute, l.PresignExpires = 5000, 2*time.Hour
+	ok := JobConfig{PresignedURLConfig: &PresignedURLConfig{Expires: 2 * time.Hour}, RolloutConfig: &RolloutConfig{MaximumPerMinute: 5000}}
+	if err := ok.Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := l.CheckConfig(ok); err != nil {
+		t.Error(err)
+	}
+	ok.PresignedURLConfig.Expires += time.Second
+	if err := l.CheckConfig(ok); ErrorCode(err) != CodeInvalidRequest {
+		t.Errorf("over the raised limit: %v", err)
 	}
 }
 

@@ -24,7 +24,11 @@ const (
 	MaxPageSize         = 250
 	DefaultPageSize     = 100
 	MinPresignExpires   = 60 * time.Second
-	MaxPresignExpires   = 3600 * time.Second
+
+	// DefaultPresignExpires is also the longest, unless the installation's limits allow
+	// more: MaxPresignExpires is what the signature does.
+	DefaultPresignExpires = 3600 * time.Second
+	MaxPresignExpires     = 7 * 24 * time.Hour
 
 	MaxRolloutPerMinute    = 1000
 	MinIncrementFactor     = 11     // tenths

@@ -43,7 +43,7 @@ func TestCreateJobRequestValidate(t *testing.T) {
 			r.PresignedURLConfig = &PresignedURLConfig{RoleARN: "arn:aws:s3:::bucket/some/key"}
 		}, CodeInvalidRequest, "roleArn"},
 		"expires 59":        {func(r *CreateJobRequest) { r.PresignedURLConfig = &PresignedURLConfig{Expires: 59 * time.Second} }, CodeInvalidRequest, "expiresInSec"},
-		"expires 3601":      {func(r *CreateJobRequest) { r.PresignedURLConfig = &PresignedURLConfig{Expires: 3601 * time.Second} }, CodeInvalidRequest, "expiresInSec"},
+		"expires 604801":    {func(r *CreateJobRequest) { r.PresignedURLConfig = &PresignedURLConfig{Expires: 604801 * time.Second} }, CodeInvalidRequest, "expiresInSec"},
 		"timeout 10081":     {func(r *CreateJobRequest) { r.TimeoutConfig = &TimeoutConfig{InProgress: 10081 * time.Minute} }, CodeInvalidRequest, "inProgressTimeoutInMinutes"},
 		"parameters alone":  {func(r *CreateJobRequest) { r.DocumentParameters = map[string]string{"a": "b"} }, CodeInvalidRequest, "documentParameters"},
 		"26 packages":       {func(r *CreateJobRequest) { r.DestinationPackageVersions = make([]string, 26) }, CodeInvalidRequest, "destinationPackageVersions"},

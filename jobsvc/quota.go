@@ -6,11 +6,12 @@ import "time"
 // the rates zero means no limit.
 type Limits struct {
 	// Bounds of a request.
-	DocumentBytes      int   // of a job document
-	TargetsPerJob      int   // in sum, with those associated later
-	RolloutPerMinute   int64 // the highest rate a job may ask for
-	Retries            int64 // of all criteria of a job together
-	MaintenanceWindows int   // of a job
+	DocumentBytes      int           // of a job document
+	TargetsPerJob      int           // in sum, with those associated later
+	RolloutPerMinute   int64         // the highest rate a job may ask for
+	PresignExpires     time.Duration // the longest that presigned URLs may live
+	Retries            int64         // of all criteria of a job together
+	MaintenanceWindows int           // of a job
 	StatusDetailsPairs int
 	StatusDetailsChars int // of one value
 	PendingShown       int // executions per status in the lists a device is shown
@@ -39,6 +40,9 @@ type Limits struct {
 	DeletingJobs         int // DELETION_IN_PROGRESS
 	JobTemplates         int
 
+	// JobRetention is how long jobs are kept that are not active any more. Zero is for ever.
+	JobRetention time.Duration
+
 	// Rates, in requests per second.
 	ControlPerSecond      float64            // of each operation on jobs
 	DeviceReadsPerSecond  float64            // of all devices together
@@ -52,11 +56,13 @@ func GenerousLimits() Limits {
 		DocumentBytes:      MaxDocumentBytes,
 		TargetsPerJob:      MaxTargets,
 		RolloutPerMinute:   MaxRolloutPerMinute,
+		PresignExpires:     DefaultPresignExpires,
 		Retries:            MaxRetries,
 		MaintenanceWindows: MaxMaintenanceWindows,
 		StatusDetailsPairs: MaxStatusDetails,
 		StatusDetailsChars: MaxStatusDetailValue,
 		PendingShown:       PendingShown,
+		JobRetention:       730 * 24 * time.Hour,
 
 		AttributesWithoutType: MaxAttributes,
 		GroupsPerThing:        MaxGroupsPerThing,
@@ -122,8 +128,11 @@ func (l *Limits) CheckTargets(n int) error {
 	return nil
 }
 
-// CheckConfig checks rates and retries. Errors: CodeInvalidRequest.
+// CheckConfig checks rates, retries and how long URLs live. Errors: CodeInvalidRequest.
 func (l *Limits) CheckConfig(c JobConfig) error {
+	if p := c.PresignedURLConfig; p != nil && p.Expires > l.PresignExpires {
+		return invalid("presignedUrlConfig.expiresInSec", "Member must have value less than or equal to %d", int(l.PresignExpires.Seconds()))
+	}
 	if r := c.RolloutConfig; r != nil {
 		if r.MaximumPerMinute > l.RolloutPerMinute {
 			return invalid("jobExecutionsRolloutConfig.maximumPerMinute", "Member must have value less than or equal to %d", l.RolloutPerMinute)

@@ -241,7 +241,7 @@ func (s *Signer) roleARN(cfg *jobsvc.PresignedURLConfig) string {
 
 func expires(cfg *jobsvc.PresignedURLConfig) time.Duration {
 	if cfg == nil || cfg.Expires == 0 {
-		return jobsvc.MaxPresignExpires
+		return jobsvc.DefaultPresignExpires
 	}
 	return cfg.Expires
 }

@@ -256,7 +256,7 @@ func TestCheck(t *testing.T) {
 		{"unknown role", list(1), s, cfg(otherARN), "role elsewhere is not configured"},
 		{"unknown role, inert", `{}`, s, cfg(otherARN), ""},
 		{"no ARN of a role, inert", `{}`, s, cfg("arn:aws:iam::1:user/someone"), "ARN of a role"},
-		{"lifetime", list(1), s, &jobsvc.PresignedURLConfig{RoleARN: roleARN, Expires: 59 * time.Second}, "between 60 and 3600"},
+		{"lifetime", list(1), s, &jobsvc.PresignedURLConfig{RoleARN: roleARN, Expires: 59 * time.Second}, "between 60 and 604800"},
 		{"host", `"${aws:iot:s3-presigned-url:https://evil.example/fw/k}"`, s, cfg(roleARN), "host is not one of the store site"},
 		{"allowed", list(1), s, cfg(narrowARN), ""},
 		{"allowed exactly", `"${aws:iot:s3-presigned-url:exact/key}"`, s, cfg(narrowARN), ""},

@@ -46,13 +46,15 @@ type Config struct {
 
 	Pprof bool `yaml:"pprof" name:"pprof" help:"Serve profiles at /debug/pprof/ of admin-addr, and /debug/free, which collects garbage and gives memory back. They need no signature."`
 
-	Store    StoreConfig    `yaml:"store" embed:"" prefix:"store-"`
-	Timeout  TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
-	Schedule ScheduleConfig `yaml:"schedule" embed:"" prefix:"schedule-"`
-	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
-	Limits   LimitsConfig   `yaml:"limits" embed:"" prefix:"limits-"`
-	Registry RegistryConfig `yaml:"registry" embed:"" prefix:"registry-"`
-	Policies PoliciesConfig `yaml:"policies" embed:"" prefix:"policies-"`
+	Store     StoreConfig     `yaml:"store" embed:"" prefix:"store-"`
+	Timeout   TimeoutConfig   `yaml:"timeout" embed:"" prefix:"timeout-"`
+	Schedule  ScheduleConfig  `yaml:"schedule" embed:"" prefix:"schedule-"`
+	Cancel    CancelConfig    `yaml:"cancel" embed:"" prefix:"cancel-"`
+	Limits    LimitsConfig    `yaml:"limits" embed:"" prefix:"limits-"`
+	Registry  RegistryConfig  `yaml:"registry" embed:"" prefix:"registry-"`
+	Policies  PoliciesConfig  `yaml:"policies" embed:"" prefix:"policies-"`
+	Retention RetentionConfig `yaml:"retention" embed:"" prefix:"retention-"`
+
 	Throttle ThrottleConfig `yaml:"throttle" embed:"" prefix:"throttle-"`
 	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
 	Presign  presign.Config `yaml:"presign" kong:"-"`

@@ -14,6 +14,7 @@ type LimitsConfig struct {
 	DocumentBytes           *int   `yaml:"documentBytes" name:"document-bytes" help:"Size of a job document, 32768 at most."`
 	TargetsPerJob           *int   `yaml:"targetsPerJob" name:"targets-per-job" help:"Targets of a job, with those associated later."`
 	RolloutMaxPerMinute     *int64 `yaml:"rolloutMaxPerMinute" name:"rollout-max-per-minute" help:"Highest rate a job may ask for."`
+	PresignMaxSeconds       *int   `yaml:"presignMaxSeconds" name:"presign-max-seconds" help:"Longest life of presigned URLs that a job may ask for, 604800 at most."`
 	Retries                 *int64 `yaml:"retries" name:"retries" help:"Retries of a job, all criteria together."`
 	MaintenanceWindows      *int   `yaml:"maintenanceWindows" name:"maintenance-windows" help:"Maintenance windows of a job."`
 	StatusDetailsPairs      *int   `yaml:"statusDetailsPairs" name:"status-details-pairs" help:"Pairs in statusDetails."`
@@ -47,6 +48,11 @@ type PoliciesConfig struct {
 	MaxDocumentChars  *int `yaml:"maxDocumentChars" name:"max-document-chars" help:"Characters of a policy document, white space not counted. 404600 at most; an AWS account has 2048."`
 }
 
+// RetentionConfig is how long things that are over are kept.
+type RetentionConfig struct {
+	InactiveJobDays *int `yaml:"inactiveJobDays" name:"inactive-job-days" help:"Days after which a job that is COMPLETED or CANCELED is deleted with its executions; 730 unless set. 0: never."`
+}
+
 // ThrottleConfig limits rates, in requests a second.
 type ThrottleConfig struct {
 	Control     *float64 `yaml:"control" name:"control" help:"Requests for each operation on jobs. 0: any number."`
@@ -70,6 +76,9 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.DocumentBytes, c.Limits.DocumentBytes)
 	set(&l.TargetsPerJob, c.Limits.TargetsPerJob)
 	set(&l.RolloutPerMinute, c.Limits.RolloutMaxPerMinute)
+	if s := c.Limits.PresignMaxSeconds; s != nil {
+		l.PresignExpires = time.Duration(*s) * time.Second
+	}
 	set(&l.Retries, c.Limits.Retries)
 	set(&l.MaintenanceWindows, c.Limits.MaintenanceWindows)
 	set(&l.StatusDetailsPairs, c.Limits.StatusDetailsPairs)
@@ -92,6 +101,9 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.PoliciesPerCertificate, c.Policies.MaxPerCertificate)
 	set(&l.PoliciesPerGroup, c.Policies.MaxPerGroup)
 	set(&l.PolicyDocumentChars, c.Policies.MaxDocumentChars)
+	if d := c.Retention.InactiveJobDays; d != nil {
+		l.JobRetention = time.Duration(*d) * 24 * time.Hour
+	}
 	set(&l.ControlPerSecond, c.Throttle.Control)
 	set(&l.DeviceReadsPerSecond, c.Throttle.DeviceRead)
 	set(&l.DeviceWritesPerSecond, c.Throttle.DeviceWrite)
@@ -123,6 +135,12 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 	}
 	if l.DocumentBytes > jobsvc.MaxDocumentBytes {
 		bad("limits.documentBytes", "%d is more than %d, which messages have room for", l.DocumentBytes, jobsvc.MaxDocumentBytes)
+	}
+	if l.PresignExpires < jobsvc.MinPresignExpires || l.PresignExpires > jobsvc.MaxPresignExpires {
+		bad("limits.presignMaxSeconds", "must be between %d and %d", int(jobsvc.MinPresignExpires.Seconds()), int(jobsvc.MaxPresignExpires.Seconds()))
+	}
+	if d := c.Retention.InactiveJobDays; d != nil && (*d < 0 || *d > 36500) {
+		bad("retention.inactiveJobDays", "%d is not between 0 and 36500", *d)
 	}
 	if l.ThingTypeDeleteDelay < 0 {
 		bad("registry.thingTypeDeleteDelay", "%s is negative", l.ThingTypeDeleteDelay)

@@ -255,13 +255,7 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 		if full != nil { // the job's own state is judged first
 			return full
 		}
-		dropRollout(tx, job)
-		tx.ClearTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
-		job.Status = jobsvc.JobDeletionInProgress
-		job.Concurrent = false
-		job.LastUpdatedAt = now
-		tx.PutJob(job)
-		tx.SetTimer(store.JobTimer(store.TimerDelete, job.ID, job.CreatedAt))
+		e.beginDelete(tx, job, now)
 		return nil
 	})
 	if err != nil {
@@ -269,6 +263,17 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 	}
 	poke(e.wake)
 	return nil
+}
+
+// beginDelete makes a job DELETION_IN_PROGRESS and sets the timer of its sweep.
+func (e *Engine) beginDelete(tx *store.Tx, job *jobsvc.Job, now time.Time) {
+	dropRollout(tx, job)
+	tx.ClearTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
+	job.Status = jobsvc.JobDeletionInProgress
+	job.Concurrent = false
+	job.LastUpdatedAt = now
+	tx.PutJob(job)
+	tx.SetTimer(store.JobTimer(store.TimerDelete, job.ID, job.CreatedAt))
 }
 
 // jobIn reads the job of the transaction's scope, for an operation that may name its

@@ -83,7 +83,8 @@ const (
 
 // Run does the engine's work in the background until ctx ends: first a look at every
 // active job, since a crash may have come between a change and what follows from it,
-// then at those that are asked for. It also forgets memberships that ended.
+// then at those that are asked for. It also forgets memberships that ended,
+// and deletes jobs that were kept long enough.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		err := cmp.Or(e.forgetConnections(ctx), e.unsettleActive(ctx))
@@ -97,6 +98,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	forget := time.NewTimer(forgetPause)
 	defer forget.Stop()
+	retire := time.NewTimer(forgetPause)
+	defer retire.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,6 +114,12 @@ func (e *Engine) Run(ctx context.Context) error {
 			} else {
 				forget.Reset(forgetPause)
 			}
+			continue
+		case <-retire.C:
+			if err := e.Retire(ctx); err != nil && ctx.Err() == nil {
+				e.log.Error("delete jobs that were kept long enough", "err", err)
+			}
+			retire.Reset(retirePause)
 			continue
 		case <-e.settle:
 		}

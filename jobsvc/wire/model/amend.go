@@ -27,6 +27,10 @@ func init() {
 	shapes["InProgressTimeoutInMinutes"].Min, shapes["InProgressTimeoutInMinutes"].Max = bound(1), bound(10080)
 	shapes["NamespaceId"].Max = bound(64)
 
+	// What an installation may raise is bounded by its limits.
+	shapes["RolloutRatePerMinute"].Max = nil
+	shapes["ExpiresInSec"].Max = bound(604800) // what the signature allows
+
 	// The document is bounded in bytes, by the domain; its length in characters is not more.
 	// StatusDetails of the control plane: the model has no upper bound, the domain has.
 }

@@ -34,8 +34,8 @@ func TestCheckWording(t *testing.T) {
 		{`{` + valid + `,"targetSelection":"ALL"}`, "1 validation error detected: Value 'ALL' at 'targetSelection' failed to satisfy constraint: Member must satisfy enum value set: [CONTINUOUS, SNAPSHOT]"},
 		{`{` + valid + `,"timeoutConfig":{"inProgressTimeoutInMinutes":10081}}`, "1 validation error detected: Value '10081' at 'timeoutConfig.inProgressTimeoutInMinutes' failed to satisfy constraint: Member must have value less than or equal to 10080"},
 		{`{` + valid + `,"timeoutConfig":{"inProgressTimeoutInMinutes":1.5}}`, "The member timeoutConfig.inProgressTimeoutInMinutes must be an integer."},
-		{`{` + valid + `,"jobExecutionsRolloutConfig":{"maximumPerMinute":0,"exponentialRate":{"baseRatePerMinute":1001,"incrementFactor":1.1}}}`,
-			"3 validation errors detected: Value '1001' at 'jobExecutionsRolloutConfig.exponentialRate.baseRatePerMinute' failed to satisfy constraint: Member must have value less than or equal to 1000; " +
+		{`{` + valid + `,"jobExecutionsRolloutConfig":{"maximumPerMinute":0,"exponentialRate":{"baseRatePerMinute":0,"incrementFactor":1.1}}}`,
+			"3 validation errors detected: Value '0' at 'jobExecutionsRolloutConfig.exponentialRate.baseRatePerMinute' failed to satisfy constraint: Member must have value greater than or equal to 1; " +
 				"Value null at 'jobExecutionsRolloutConfig.exponentialRate.rateIncreaseCriteria' failed to satisfy constraint: Member must not be null; " +
 				"Value '0' at 'jobExecutionsRolloutConfig.maximumPerMinute' failed to satisfy constraint: Member must have value greater than or equal to 1"},
 		{`{` + valid + `,"documentParameters":{"a b":"c"}}`, "1 validation error detected: Value 'a b' at 'documentParameters' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+]"},
