@@ -15,6 +15,7 @@ type LimitsConfig struct {
 	TargetsPerJob           *int   `yaml:"targetsPerJob" name:"targets-per-job" help:"Targets of a job, with those associated later."`
 	RolloutMaxPerMinute     *int64 `yaml:"rolloutMaxPerMinute" name:"rollout-max-per-minute" help:"Highest rate a job may ask for."`
 	PresignMaxSeconds       *int   `yaml:"presignMaxSeconds" name:"presign-max-seconds" help:"Longest life of presigned URLs that a job may ask for, 604800 at most."`
+	RolloutDefaultPerMinute *int64 `yaml:"rolloutDefaultPerMinute" name:"rollout-default-per-minute" help:"Rate of a job without jobExecutionsRolloutConfig. 0: as fast as the store commits."`
 	Retries                 *int64 `yaml:"retries" name:"retries" help:"Retries of a job, all criteria together."`
 	MaintenanceWindows      *int   `yaml:"maintenanceWindows" name:"maintenance-windows" help:"Maintenance windows of a job."`
 	StatusDetailsPairs      *int   `yaml:"statusDetailsPairs" name:"status-details-pairs" help:"Pairs in statusDetails."`
@@ -79,6 +80,7 @@ func (c *Config) limits() *jobsvc.Limits {
 	if s := c.Limits.PresignMaxSeconds; s != nil {
 		l.PresignExpires = time.Duration(*s) * time.Second
 	}
+	set(&l.RolloutDefault, c.Limits.RolloutDefaultPerMinute)
 	set(&l.Retries, c.Limits.Retries)
 	set(&l.MaintenanceWindows, c.Limits.MaintenanceWindows)
 	set(&l.StatusDetailsPairs, c.Limits.StatusDetailsPairs)
@@ -124,7 +126,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 		}
 	}
 	for key, n := range map[string]int64{
-		"limits.retries": l.Retries, "limits.maintenanceWindows": int64(l.MaintenanceWindows), "limits.activeSnapshotJobs": int64(l.ActiveSnapshotJobs),
+		"limits.rolloutDefaultPerMinute": l.RolloutDefault, "limits.retries": l.Retries, "limits.maintenanceWindows": int64(l.MaintenanceWindows), "limits.activeSnapshotJobs": int64(l.ActiveSnapshotJobs),
 		"limits.activeContinuousJobs": int64(l.ActiveContinuousJobs), "limits.concurrentJobs": int64(l.ConcurrentJobs), "limits.deletingJobs": int64(l.DeletingJobs),
 		"limits.jobTemplates": int64(l.JobTemplates), "registry.maxAttributesWithoutType": int64(l.AttributesWithoutType),
 		"registry.maxGroupChildren": int64(l.GroupChildren), "registry.maxGroupAttributes": int64(l.GroupAttributes), "registry.maxDynamicGroups": int64(l.DynamicGroups),
