@@ -53,6 +53,8 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 		switch {
 		case job.TargetSelection != jobsvc.TargetContinuous:
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s: only CONTINUOUS jobs take further targets.", job.ID, job.TargetSelection)
+		case job.Stopped:
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s has come to the end of its schedule and takes no further targets.", job.ID)
 		case job.Status != jobsvc.JobInProgress:
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and takes no further targets.", job.ID, job.Status)
 		}
