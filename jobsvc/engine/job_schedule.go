@@ -409,6 +409,19 @@ func (e *Engine) stepWindow(ctx context.Context, t store.Timer) error {
 	return e.dropTimer(ctx, t)
 }
 
+// catchUp does what is to be done before a job makes further executions, and tells whether
+// there was any: its window is to close, or it is to end, and the timer has not come to it.
+// After an outage that of the rollout may be first.
+func (e *Engine) catchUp(ctx context.Context, job *jobsvc.Job, now time.Time) (bool, error) {
+	switch {
+	case !job.EndsAt.IsZero() && !now.Before(job.EndsAt):
+		return true, e.stepEnd(ctx, store.JobTimer(store.TimerEnd, job.ID, job.EndsAt))
+	case !job.ClosesAt.IsZero() && !now.Before(job.ClosesAt):
+		return true, e.stepClose(ctx, store.JobTimer(store.TimerClose, job.ID, job.ClosesAt))
+	}
+	return false, nil
+}
+
 // dropRolloutTimer takes the timer of a rollout away, unless the job has gone on since in
 // another window.
 func (e *Engine) dropRolloutTimer(ctx context.Context, t store.Timer) error {

@@ -55,6 +55,9 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		// Canceled, deleted or closed since the timer was read: they cleared it.
 		return e.dropRolloutTimer(ctx, t)
 	}
+	if overdue, err := e.catchUp(ctx, job, began); overdue || err != nil {
+		return err
+	}
 	r.Sources = sourcesOf(job, r)
 	w := &walk{e: e, job: job}
 	if r.Claimed != "" { // whoever claimed it did not come to close it
