@@ -74,17 +74,40 @@ type Job struct {
 	CreatedAt     time.Time
 	LastUpdatedAt time.Time
 	CompletedAt   time.Time // zero unless COMPLETED
-	// StartsAt is when a SCHEDULED job becomes IN_PROGRESS. StartedAt is when one did;
-	// zero for jobs that were IN_PROGRESS from the beginning.
+	// StartsAt is when a SCHEDULED job becomes IN_PROGRESS. StartedAt is when one did for
+	// the first time; zero for jobs that were IN_PROGRESS from the beginning.
 	StartsAt  time.Time `json:",omitzero"`
 	StartedAt time.Time `json:",omitzero"`
 	// OpenedAt is when a maintenance window opened last; zero for jobs without.
 	OpenedAt time.Time `json:",omitzero"`
+	// ClosesAt is when the open window closes, EndsAt when the end time comes: zero when
+	// there is nothing of the kind ahead. WindowSweepAt names the sweep that tells devices
+	// of the window that opened or closed last; it may be over.
+	ClosesAt      time.Time `json:",omitzero"`
+	EndsAt        time.Time `json:",omitzero"`
+	WindowSweepAt time.Time `json:",omitzero"`
 
 	// Concurrent: rolling out or canceling (AWS: isConcurrent).
 	Concurrent bool
-	// RolloutDone: every Thing of the targets has its execution or was skipped.
+	// RolloutDone: every Thing of the targets has its execution or was skipped, or the job
+	// is Stopped.
 	RolloutDone bool
+	// Stopped: no execution is made any more, neither for Things that join the targets nor
+	// as a retry. The end time came with STOP_ROLLOUT, or the last maintenance window
+	// closed. The job is COMPLETED when all executions are terminal.
+	Stopped bool `json:",omitempty"`
+}
+
+// Expired tells whether QUEUED executions of the Job can begin no more, since it is
+// Stopped and no maintenance window opens again. They behave as CANCELED, and become so.
+func (j *Job) Expired() bool {
+	return j.Stopped && j.SchedulingConfig != nil && len(j.SchedulingConfig.MaintenanceWindows) > 0
+}
+
+// Waiting tells whether the Job is SCHEDULED and has not begun yet: it is not between two
+// maintenance windows.
+func (j *Job) Waiting() bool {
+	return j.Status == JobScheduled && j.StartedAt.IsZero() && j.OpenedAt.IsZero()
 }
 
 // Active tells whether the Job may still change by itself: it is SCHEDULED or

@@ -44,6 +44,12 @@ type JobRules struct {
 
 	// AllowSnapshotWindows lets SNAPSHOT jobs have maintenance windows.
 	AllowSnapshotWindows bool
+	// StrictWindow refuses to let a device begin or end a QUEUED execution that it names
+	// itself while the job's maintenance windows are closed.
+	StrictWindow bool
+	// CancelWhenQuotaFull cancels a job that would begin when the quota of concurrent jobs
+	// is reached. Otherwise it waits.
+	CancelWhenQuotaFull bool
 	// ForceAfterCancel lets a CANCELED job be canceled with force once more.
 	ForceAfterCancel bool
 

@@ -16,6 +16,8 @@ type ScheduleConfig struct {
 	MinSpan      time.Duration `yaml:"minSpan" name:"min-span" default:"30m" help:"The least time from the start of a job to its endTime."`
 
 	AllowSnapshotWindows bool `yaml:"allowSnapshotWindows" name:"allow-snapshot-windows" help:"Let SNAPSHOT jobs have maintenanceWindows, which AWS allows for CONTINUOUS jobs."`
+	StrictWindow         bool `yaml:"strictWindow" name:"strict-window" help:"While no maintenance window of its job is open, refuse updates of a QUEUED execution that name the job. It is not in the device's queue then in any case."`
+	CancelWhenQuotaFull  bool `yaml:"cancelWhenQuotaFull" name:"cancel-when-quota-full" help:"Cancel a SCHEDULED job that is to begin when limits.concurrentJobs is reached, as AWS does. Otherwise it waits for its turn."`
 }
 
 // CancelConfig is about CancelJob.
@@ -46,6 +48,8 @@ func (c *Config) jobRules() *jobsvc.JobRules {
 		MinEndLead: s.MinEndLead, MaxEndLead: s.MaxEndLead,
 		MinSpan:              s.MinSpan,
 		AllowSnapshotWindows: s.AllowSnapshotWindows,
+		StrictWindow:         s.StrictWindow,
+		CancelWhenQuotaFull:  s.CancelWhenQuotaFull,
 		ForceAfterCancel:     c.Cancel.AllowForceAfterCancel,
 
 		DefaultInProgress:     time.Duration(c.Timeout.DefaultInProgressMinutes) * time.Minute,

@@ -23,7 +23,7 @@ func (e *Engine) DescribeJob(ctx context.Context, id string) (*jobsvc.JobDescrip
 	if d.ProcessDetails, err = e.store.Counts(ctx, id); err != nil {
 		return nil, storeError(err)
 	}
-	if j.Status == jobsvc.JobInProgress && !j.RolloutDone {
+	if j.Active() && !j.RolloutDone {
 		r, err := e.store.Rollout(ctx, id)
 		if err != nil {
 			return nil, storeError(err)
@@ -206,9 +206,10 @@ func (e *Engine) CancelJob(ctx context.Context, r *jobsvc.CancelJobRequest) (*jo
 	return job, nil
 }
 
-// cancel ends a job's rollout and sets the timer of its sweep; the caller writes the
+// cancel ends a job's schedule and rollout and sets the timer of its sweep; the caller writes the
 // job.
 func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time) {
+	clearSchedule(tx, job)
 	dropRollout(tx, job)
 	job.Status = jobsvc.JobCanceled
 	job.ForceCanceled = job.ForceCanceled || force
@@ -217,10 +218,8 @@ func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time
 	tx.SetTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
 }
 
-// dropRollout stops making executions: unreleased things never get one, and a SCHEDULED
-// job does not begin.
+// dropRollout stops making executions: unreleased things never get one.
 func dropRollout(tx *store.Tx, job *jobsvc.Job) {
-	clearStart(tx, job)
 	if r, err := tx.Rollout(job.ID); err == nil && r != nil { // else the timer goes by itself when it is due
 		tx.ClearTimer(r.Timer(job))
 	}
@@ -272,6 +271,7 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 
 // beginDelete makes a job DELETION_IN_PROGRESS and sets the timer of its sweep.
 func (e *Engine) beginDelete(tx *store.Tx, job *jobsvc.Job, now time.Time) {
+	clearSchedule(tx, job)
 	dropRollout(tx, job)
 	tx.ClearTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
 	job.Status = jobsvc.JobDeletionInProgress

@@ -56,10 +56,8 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 		return nil, err
 	}
 	job := newJob(r, targets, now)
-	if starts.After(now) {
-		job.Status = jobsvc.JobScheduled
-		job.StartsAt = starts
-		job.Concurrent = false
+	if err := scheduleNew(job, starts); err != nil {
+		return nil, err
 	}
 	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
 		existing, err := tx.Job(job.ID)
@@ -71,11 +69,10 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 		}
 		tx.CreateJob(job, doc)
 		tx.PutTags(store.Resource{Kind: jobsvc.ARNJob, Name: job.ID}, r.Tags)
-		if job.Status == jobsvc.JobScheduled {
-			tx.SetTimer(store.JobTimer(store.TimerStart, job.ID, job.StartsAt))
-			return nil
+		armSchedule(tx, job)
+		if job.Status == jobsvc.JobInProgress {
+			beginRollout(tx, job)
 		}
-		beginRollout(tx, job)
 		return nil
 	})
 	if err != nil {

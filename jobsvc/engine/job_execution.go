@@ -13,8 +13,8 @@ import (
 
 // visible says whether a pending execution of a job in that state is in its device's
 // queue: QUEUED while the job lets it run, IN_PROGRESS until the job is canceled with
-// force or deleted. A cancel or delete takes effect here at once, before its sweep has
-// come by.
+// force or deleted. A cancel, a delete or the end of a maintenance window takes effect
+// here at once, before its sweep has come by.
 func visible(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
 	switch {
 	case j == nil || j.Status == jobsvc.JobDeletionInProgress:
@@ -22,7 +22,7 @@ func visible(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
 	case x.Status == jobsvc.StatusInProgress:
 		return j.Status != jobsvc.JobCanceled || !j.ForceCanceled
 	}
-	return j.Status == jobsvc.JobInProgress
+	return j.Status == jobsvc.JobInProgress && !j.Expired()
 }
 
 // visibleIn asks the jobs as the transaction sees them. failed gets the first error.
@@ -40,17 +40,25 @@ func visibleIn(tx *store.Tx, failed *error) jobsvc.Visible {
 // saveQueue writes a thing's queue, and leaves a Hint when what the namespace's
 // devices should know has changed.
 func (e *Engine) saveQueue(tx *store.Tx, thing string, q *jobsvc.Queue, namespace string) error {
-	var failed error
-	changed := q.Refresh(namespace, visibleIn(tx, &failed))
-	if failed != nil {
-		return failed
+	changed, err := refreshQueue(tx, thing, q, namespace)
+	if err != nil || changed {
+		return err
 	}
 	tx.PutQueue(thing, q)
-	if changed {
-		n := q.Notice(namespace)
-		tx.After(Hint{ThingName: thing, NamespaceID: namespace, SetVersion: n.SetVersion, HeadVersion: n.HeadVersion})
-	}
 	return nil
+}
+
+// refreshQueue is saveQueue where nothing but what is visible may have changed: it writes
+// only if so, and tells.
+func refreshQueue(tx *store.Tx, thing string, q *jobsvc.Queue, namespace string) (changed bool, err error) {
+	changed = q.Refresh(namespace, visibleIn(tx, &err))
+	if err != nil || !changed {
+		return false, err
+	}
+	tx.PutQueue(thing, q)
+	n := q.Notice(namespace)
+	tx.After(Hint{ThingName: thing, NamespaceID: namespace, SetVersion: n.SetVersion, HeadVersion: n.HeadVersion})
+	return true, nil
 }
 
 // saveChange writes what follows from a change of an execution outside its queue: the
@@ -401,10 +409,10 @@ func terminal(x *jobsvc.JobExecution) error {
 	return err
 }
 
-// asSwept shows an execution as the sweep of its canceled job will leave it, so that no
-// reader can tell whether the sweep has come by.
+// asSwept shows an execution as the sweep of its canceled or expired job will leave it, so
+// that no reader can tell whether the sweep has come by.
 func asSwept(x *jobsvc.JobExecution, job *jobsvc.Job) *jobsvc.JobExecution {
-	if job.Status != jobsvc.JobCanceled || x.Status.Terminal() {
+	if job.Status != jobsvc.JobCanceled && !job.Expired() || x.Status.Terminal() {
 		return x
 	}
 	swept := *x
@@ -476,6 +484,9 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 			}
 		}
 		before := *x
+		if err := e.outsideWindow(x, job, r); err != nil {
+			return err
+		}
 		if err := x.Update(&r.JobExecutionUpdate, e.timeoutOf(job), now); err != nil {
 			return err
 		}
@@ -510,6 +521,18 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		e.unsettle(r.JobID)
 	}
 	return res, nil
+}
+
+// outsideWindow refuses, where the installation is strict, an update of a QUEUED execution
+// whose job waits for a maintenance window. A wrong version is found first, by others.
+func (e *Engine) outsideWindow(x *jobsvc.JobExecution, job *jobsvc.Job, r *jobsvc.UpdateJobExecutionRequest) error {
+	if !e.rules.StrictWindow || job.Status != jobsvc.JobScheduled || x.Status != jobsvc.StatusQueued ||
+		r.ExpectedVersion != nil && *r.ExpectedVersion != x.VersionNumber {
+		return nil
+	}
+	err := jobsvc.Errorf(jobsvc.CodeInvalidStateTransition, "No maintenance window of job %s is open: its QUEUED executions wait.", job.ID)
+	err.State = x.State()
+	return err
 }
 
 // updatable finds the execution an update is for. An ended one comes back as a copy:

@@ -53,6 +53,8 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 		switch {
 		case job.TargetSelection != jobsvc.TargetContinuous:
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s: only CONTINUOUS jobs take further targets.", job.ID, job.TargetSelection)
+		case job.Stopped:
+			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s has come to the end of its schedule and takes no further targets.", job.ID)
 		case job.Status != jobsvc.JobInProgress:
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and takes no further targets.", job.ID, job.Status)
 		}
@@ -96,8 +98,10 @@ func extendRollout(tx *store.Tx, job *jobsvc.Job, targets []string, now time.Tim
 		r.Sources = append(r.Sources, store.RolloutSource{ARN: arn, AsOf: now, Joined: true})
 	}
 	r.Steps++
+	tx.ClearTimer(r.Timer(job))
+	r.Due = time.Time{} // they do not wait for the rate of those before them
+	tx.SetTimer(r.Timer(job))
 	tx.PutRollout(job.ID, r)
-	tx.SetTimer(store.JobTimer(store.TimerRollout, job.ID, job.CreatedAt))
 	job.RolloutDone = false
 	job.Concurrent = true
 	return nil

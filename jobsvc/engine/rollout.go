@@ -54,8 +54,11 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		return err
 	}
 	if job == nil || r == nil || job.Status != jobsvc.JobInProgress {
-		// Canceled or deleted since the timer was read: they cleared it.
-		return e.dropTimer(ctx, t)
+		// Canceled, deleted or closed since the timer was read: they cleared it.
+		return e.dropRolloutTimer(ctx, t)
+	}
+	if overdue, err := e.catchUp(ctx, job, began); overdue || err != nil {
+		return err
 	}
 	r.Sources = sourcesOf(job, r)
 	w := &walk{e: e, job: job}
@@ -400,7 +403,7 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	// Peek: a cancel or delete that was committed before us is seen; their sweeps find
 	// what was committed before them.
 	job, err := tx.PeekJob(claimed.ID)
-	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.CreatedAt.Equal(claimed.CreatedAt) {
+	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || job.Stopped || !job.CreatedAt.Equal(claimed.CreatedAt) {
 		return false, err
 	}
 	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target

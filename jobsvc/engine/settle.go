@@ -43,17 +43,16 @@ func (e *Engine) Settle(ctx context.Context) error {
 	return cmp.Or(failed, failedToJudge)
 }
 
-// settleJob aborts a job of which too much has failed, or completes a SNAPSHOT job with
-// nothing left to do: rolled out, and no execution pending. A CONTINUOUS one waits for
-// further things. The counters are read outside the transaction; once a rollout is done
-// they cannot rise from zero again.
+// settleJob aborts a job of which too much has failed, or completes one with nothing left to
+// do and no execution pending. The counters are read outside the transaction; once a
+// rollout is done they cannot rise from zero again.
 func (e *Engine) settleJob(ctx context.Context, id string) error {
 	job, err := e.store.Job(ctx, id)
 	if err != nil || job == nil {
 		return err
 	}
 	mayAbort := job.AbortConfig != nil && job.Active()
-	mayComplete := job.TargetSelection == jobsvc.TargetSnapshot && job.Status == jobsvc.JobInProgress && job.RolloutDone
+	mayComplete := completable(job)
 	if !mayAbort && !mayComplete {
 		return nil
 	}
@@ -75,16 +74,32 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 	}
 	_, err = e.store.Update(ctx, kv.Job(id), func(tx *store.Tx) error {
 		j, err := tx.Job(id)
-		if err != nil || j == nil || j.Status != jobsvc.JobInProgress || !j.RolloutDone || !j.CreatedAt.Equal(job.CreatedAt) {
+		if err != nil || j == nil || !completable(j) || !j.CreatedAt.Equal(job.CreatedAt) {
 			return err
 		}
-		j.Status = jobsvc.JobCompleted
-		j.CompletedAt = now
-		j.LastUpdatedAt = now
+		complete(tx, j, now)
 		tx.PutJob(j)
 		return nil
 	})
 	return err
+}
+
+// completable tells whether a job makes no further executions: it is SNAPSHOT, inside its
+// windows if it has any, and rolled out; or it was stopped. A CONTINUOUS one waits for
+// further things.
+func completable(j *jobsvc.Job) bool {
+	if j.Stopped {
+		return j.Active()
+	}
+	return j.TargetSelection == jobsvc.TargetSnapshot && j.Status == jobsvc.JobInProgress && j.RolloutDone
+}
+
+// complete ends a job that has nothing left to do; the caller writes it.
+func complete(tx *store.Tx, job *jobsvc.Job, now time.Time) {
+	clearSchedule(tx, job)
+	job.Status = jobsvc.JobCompleted
+	job.CompletedAt = now
+	job.LastUpdatedAt = now
 }
 
 const (

@@ -13,14 +13,14 @@ import (
 const sweepChunk = 1000
 
 // stepCancel turns the executions a canceled job leaves CANCELED: the QUEUED ones,
-// after a cancel with force those IN_PROGRESS too. Begun again after a crash it finds
-// fewer of them.
+// after a cancel with force those IN_PROGRESS too. An expired job leaves its QUEUED ones.
+// Begun again after a crash it finds fewer of them.
 func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 	job, err := e.store.Job(ctx, t.JobID)
 	if err != nil {
 		return err
 	}
-	if job == nil || job.Status != jobsvc.JobCanceled {
+	if job == nil || job.Status != jobsvc.JobCanceled && !(job.Active() && job.Expired()) {
 		return e.dropTimer(ctx, t)
 	}
 	statuses := []jobsvc.JobExecutionStatus{jobsvc.StatusQueued}
@@ -39,16 +39,21 @@ func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 	}
 	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
 		j, err := tx.Job(job.ID)
-		// A cancel with force may have come since: its sweep is still to be done.
-		if err != nil || j == nil || j.Status != jobsvc.JobCanceled || j.ForceCanceled != job.ForceCanceled {
+		// A cancel, or one with force, may have come since: its sweep is still to be done.
+		if err != nil || j == nil || j.Status != job.Status || j.ForceCanceled != job.ForceCanceled {
 			return err
 		}
 		tx.ClearTimer(t)
-		j.Concurrent = false
-		j.LastUpdatedAt = now
-		tx.PutJob(j)
+		if j.Status == jobsvc.JobCanceled {
+			j.Concurrent = false
+			j.LastUpdatedAt = now
+			tx.PutJob(j)
+		}
 		return nil
 	})
+	if job.Status != jobsvc.JobCanceled { // it may have nothing left to do
+		e.unsettle(job.ID)
+	}
 	return err
 }
 

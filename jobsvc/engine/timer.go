@@ -33,6 +33,12 @@ func (e *Engine) Fire(ctx context.Context, t store.Timer, now time.Time) error {
 	switch t.Kind {
 	case store.TimerStart:
 		err = e.stepStart(ctx, t)
+	case store.TimerClose:
+		err = e.stepClose(ctx, t)
+	case store.TimerEnd:
+		err = e.stepEnd(ctx, t)
+	case store.TimerWindow:
+		err = e.stepWindow(ctx, t)
 	case store.TimerRollout:
 		err = e.stepRollout(ctx, t)
 	case store.TimerCancel:

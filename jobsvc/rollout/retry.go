@@ -7,13 +7,13 @@ import (
 )
 
 // ShouldRetry tells whether an execution that ended FAILED or TIMED_OUT is followed by
-// another of its chain: while its job is active and not at its end time, its thing is
-// covered, and the budget of the criterion is not used up. Retries after FAILED and after
+// another of its chain: while its job is active and not at the end of its schedule, its
+// thing is covered, and the budget of the criterion is not used up. Retries after FAILED and after
 // TIMED_OUT have budgets of their own; ALL is one for both.
 //
 // AWS: JobExecutionsRetryConfig.
 func ShouldRetry(j *jobsvc.Job, x *jobsvc.JobExecution, now time.Time) (bool, error) {
-	if j == nil || j.RetryConfig == nil || !j.Active() || x.Uncovered || budget(j.RetryConfig, x) <= 0 {
+	if j == nil || j.RetryConfig == nil || !j.Active() || j.Stopped || x.Uncovered || budget(j.RetryConfig, x) <= 0 {
 		return false, nil
 	}
 	if j.SchedulingConfig == nil || j.SchedulingConfig.EndTime == "" {

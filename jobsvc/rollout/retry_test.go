@@ -45,6 +45,7 @@ func TestShouldRetry(t *testing.T) {
 		{"between windows", all, jobsvc.StatusFailed, 0, 0, func(j *jobsvc.Job, _ *jobsvc.JobExecution) { j.Status = jobsvc.JobScheduled }, true},
 		{"canceled job", all, jobsvc.StatusFailed, 0, 0, func(j *jobsvc.Job, _ *jobsvc.JobExecution) { j.Status = jobsvc.JobCanceled }, false},
 		{"job being deleted", all, jobsvc.StatusFailed, 0, 0, func(j *jobsvc.Job, _ *jobsvc.JobExecution) { j.Status = jobsvc.JobDeletionInProgress }, false},
+		{"stopped job", all, jobsvc.StatusFailed, 0, 0, func(j *jobsvc.Job, _ *jobsvc.JobExecution) { j.Stopped = true }, false},
 		{"left the targets", all, jobsvc.StatusFailed, 0, 0, func(_ *jobsvc.Job, x *jobsvc.JobExecution) { x.Uncovered = true }, false},
 		{"before the end time", all, jobsvc.StatusFailed, 0, 0, func(j *jobsvc.Job, _ *jobsvc.JobExecution) {
 			j.SchedulingConfig = &jobsvc.SchedulingConfig{EndTime: "2026-03-10T10:00:01Z"}

@@ -139,6 +139,54 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// TestCloses: windows that touch or overlap close together.
+func TestCloses(t *testing.T) {
+	window := func(s string, minutes int64) jobsvc.MaintenanceWindow {
+		return jobsvc.MaintenanceWindow{StartTime: s, DurationInMinutes: minutes}
+	}
+	w, err := NewWindows(&jobsvc.SchedulingConfig{MaintenanceWindows: []jobsvc.MaintenanceWindow{
+		window("cron(0 2 ? * SAT *)", 180), window("cron(0 5 ? * SAT *)", 30), window("cron(0 4 ? * SAT *)", 45), window("cron(0 22 ? * FRI *)", 60),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s, want := range map[string]string{
+		"2026-03-14 02:00": "2026-03-14 05:30", "2026-03-14 04:30": "2026-03-14 05:30", "2026-03-14 05:00": "2026-03-14 05:30",
+		"2026-03-14 05:29": "2026-03-14 05:30", "2026-03-14 05:30": "2026-03-14 05:30", "2026-03-14 01:59": "2026-03-14 01:59",
+		"2026-03-13 22:30": "2026-03-13 23:00", "2026-03-15 02:30": "2026-03-15 02:30",
+	} {
+		if got := w.Closes(at(t, s)); !got.Equal(at(t, want)) {
+			t.Errorf("at %s it closes %s, want %s", s, got, want)
+		}
+	}
+	always, err := NewWindows(&jobsvc.SchedulingConfig{MaintenanceWindows: []jobsvc.MaintenanceWindow{window("* * * * *", 1430)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now, i := at(t, "2026-03-14 02:00"), 0; i < 10; i++ {
+		next := always.Closes(now)
+		if !next.After(now) || !always.OpenAt(next) {
+			t.Fatalf("one that never closes: after %s comes %s", now, next)
+		}
+		now = next
+	}
+
+	// Berlin skips an hour on 2026-03-29 and repeats one on 2026-10-25: what is open for
+	// three hours is so by a stopwatch.
+	zone, err := NewWindows(&jobsvc.SchedulingConfig{TimeZone: "Europe/Berlin", MaintenanceWindows: []jobsvc.MaintenanceWindow{window("cron(0 1 * * ? *)", 180)}})
+	if err != nil {
+		t.Skip(err)
+	}
+	for opens, closes := range map[string]string{
+		"2026-03-28 00:00": "2026-03-28 03:00", "2026-03-29 00:00": "2026-03-29 03:00", "2026-03-29 23:00": "2026-03-30 02:00",
+		"2026-10-24 23:00": "2026-10-25 02:00", "2026-10-26 00:00": "2026-10-26 03:00",
+	} {
+		if o := zone.Next(at(t, opens).Add(-time.Minute)); !o.Equal(at(t, opens)) || !zone.Closes(o).Equal(at(t, closes)) || zone.OpenAt(at(t, closes)) {
+			t.Errorf("it opens %s and closes %s, want %s and %s", o, zone.Closes(o), opens, closes)
+		}
+	}
+}
+
 func TestConcurrentUse(t *testing.T) {
 	c, err := ParseCron("cron(0 2 ? * SAT *)")
 	if err != nil {

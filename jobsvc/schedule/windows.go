@@ -67,6 +67,33 @@ func (w *Windows) Next(after time.Time) time.Time {
 	return next.UTC()
 }
 
+// closesSteps bounds how many openings one look at the end of a window goes over.
+const closesSteps = 200
+
+// Closes is when the windows that are open at a point in time have closed, those that
+// open before or as others close counted as one; the point itself when none is open.
+// Where there are very many such openings it is a time at which one is still open.
+func (w *Windows) Closes(t time.Time) time.Time {
+	end := t.In(w.loc)
+	for steps := 0; ; {
+		before := end
+		for i := range w.list {
+			x := &w.list[i]
+			for o := x.opens.Next(end.Add(-x.open)); !o.IsZero() && !o.After(end); o = x.opens.Next(o) {
+				if c := o.Add(x.open); c.After(end) {
+					end = c
+				}
+				if steps++; steps == closesSteps {
+					return end.UTC()
+				}
+			}
+		}
+		if end.Equal(before) {
+			return end.UTC()
+		}
+	}
+}
+
 // NextN lists the next openings, n at most, those before end only unless it is zero.
 func (w *Windows) NextN(after, end time.Time, n int) []time.Time {
 	var list []time.Time

@@ -246,7 +246,10 @@ type TimerKind byte
 
 // The kinds of timers. The values are on disk.
 const (
-	TimerStart   TimerKind = 's' // a SCHEDULED job begins
+	TimerStart   TimerKind = 's' // a SCHEDULED job begins, or its next window opens
+	TimerClose   TimerKind = 'o' // the maintenance window of an IN_PROGRESS job closes
+	TimerEnd     TimerKind = 'e' // the end time of a job
+	TimerWindow  TimerKind = 'w' // the sweep that tells devices of a window that opened or closed
 	TimerRollout TimerKind = 'r' // the next step of a job's rollout
 	TimerCancel  TimerKind = 'c' // the sweep of a canceled job
 	TimerDelete  TimerKind = 'd' // the sweep of a job being deleted
