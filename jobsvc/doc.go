@@ -17,6 +17,7 @@
 //	policy/     the language of IoT policies: text in, a decision out
 //	query/      the language of dynamic thing groups and SearchIndex
 //	registry/   how the targets of a job resolve to groups, and groups to things
+//	rollout/    arithmetic: how many things a minute, abort or not, retry or not
 //	engine/     one method per AWS operation; transactions; what to notify
 //	scheduler/  sleeps until the earliest stored timer, fires it through the engine
 //	auth/       who is calling and what they may do: values in, decision out
@@ -29,7 +30,7 @@
 //	      │                                                  │ start │ CancelJob
 //	      ▼◀─────────────────────────────────────────────────┘       ▼
 //	IN_PROGRESS ── SNAPSHOT, all executions terminal ──▶ COMPLETED   CANCELED
-//	      │ CancelJob                                        │
+//	      │ CancelJob, abortConfig                           │
 //	      ▼              DeleteJob                           ▼ DeleteJob
 //	  CANCELED ───────────────▶ DELETION_IN_PROGRESS ──▶ gone
 //
@@ -49,7 +50,8 @@
 //	  └─ thing deleted ─────────────── thing deleted ───────▶ REMOVED
 //
 // There is no way back from IN_PROGRESS to QUEUED and none out of a terminal
-// status. A device that restarts gets its IN_PROGRESS execution again.
+// status. A device that restarts gets its IN_PROGRESS execution again. A retry is
+// another execution, made with the end of the one that FAILED or TIMED_OUT.
 //
 // # Why it is cut this way
 //

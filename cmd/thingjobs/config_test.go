@@ -157,6 +157,9 @@ func TestJobRules(t *testing.T) {
 		"schedule.maxStartLead": "schedule: {maxStartLead: 10m}",
 		"schedule.maxEndLead":   "schedule: {minSpan: 20000h}",
 		"schedule":              "schedule: {minEndLead: -1s}",
+
+		"timeout.defaultInProgressMinutes": "timeout: {defaultInProgressMinutes: 10081}",
+		"limits.rolloutDefaultPerMinute":   "limits: {rolloutDefaultPerMinute: -1}",
 	} {
 		cfg := defaultConfig()
 		if _, err := decodeConfig([]byte(text), &cfg); err != nil {
@@ -169,15 +172,20 @@ func TestJobRules(t *testing.T) {
 	var c struct {
 		Config `embed:""`
 	}
-	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\n")))
+	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\ntimeout: {defaultInProgressMinutes: 90}\nlimits: {profile: aws}\n")))
 	if err == nil {
-		_, err = parser.Parse([]string{"--schedule-min-span=1s"})
+		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--rollout-pace-associated-targets"})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || !r.StrictWindow || !r.CancelWhenQuotaFull || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute {
 		t.Errorf("rules %+v", r)
+	} else if r.DefaultInProgress != 90*time.Minute || !r.PaceAssociatedTargets {
+		t.Errorf("rules %+v", r)
+	}
+	if l := defaultConfig(); l.limits().RolloutDefault != 0 || c.limits().RolloutDefault != 1000 {
+		t.Errorf("rates of jobs that ask for none: %d, with the profile aws %d", l.limits().RolloutDefault, c.limits().RolloutDefault)
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -304,7 +305,9 @@ func (w *faultyWorld) outcome() string {
 	w.must(err)
 	s := fmt.Sprintf("%s concurrent=%v done=%v %+v", d.Status, d.Concurrent, d.RolloutDone, w.checkCounters("fw"))
 	list := w.executions("fw", "", 0)
-	slices.SortFunc(list, func(a, b jobsvc.JobExecution) int { return strings.Compare(a.ThingName, b.ThingName) })
+	slices.SortFunc(list, func(a, b jobsvc.JobExecution) int {
+		return cmp.Or(strings.Compare(a.ThingName, b.ThingName), cmp.Compare(a.ExecutionNumber, b.ExecutionNumber))
+	})
 	for _, x := range list {
 		s += fmt.Sprintf("\n%s/%d %s", x.ThingName, x.ExecutionNumber, x.Status)
 	}
@@ -318,7 +321,9 @@ func (w *faultyWorld) outcome() string {
 
 // TestFaults lets every single transaction of a scenario go wrong in every way, one at a
 // time and then again and again, and expects the end that it has without faults.
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { testScenarios(t, scenarios) }
+
+func testScenarios(t *testing.T, scenarios map[string]func(*faultyWorld)) {
 	for name, scenario := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			undisturbed := newFaultyWorld(t)

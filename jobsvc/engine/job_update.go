@@ -9,7 +9,8 @@ import (
 )
 
 // UpdateJob changes the description and configurations of an active job. A new timeout
-// is for executions that begin afterwards.
+// is for executions that begin afterwards, a new rate for the next window of the rollout;
+// new criteria for an abort are looked at once with what has happened.
 //
 // Errors: CodeInvalidRequest, also for a job that is not SCHEDULED or IN_PROGRESS, and
 // for a configuration the job's document cannot be signed with; CodeNotFound, also for

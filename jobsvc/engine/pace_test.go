@@ -277,8 +277,10 @@ func TestUpdateJobInRollout(t *testing.T) {
 		{"not at all", perMinute(10), set(&jobsvc.RolloutConfig{}), []int{10, 10, 10, 70}},
 		// 30 notified: twice over the threshold of 15.
 		{"exponential", perMinute(10), set(exponentialRate(10, 20, 15, 0, 100)), []int{10, 10, 10, 40, 30}},
-		// Twice over 15, but once over 25: the rate is found anew.
+		// Twice over 15, but once over 25.
 		{"other thresholds", exponentialRate(10, 20, 15, 0, 100), set(exponentialRate(10, 20, 25, 0, 100)), []int{10, 10, 20, 20, 40}},
+		// It has grown twice, and is found anew.
+		{"higher thresholds", exponentialRate(5, 11, 5, 0, 100), set(exponentialRate(5, 11, 100, 0, 100)), []int{5, 5, 6, 5, 5}},
 		{"nothing about the rate", perMinute(10), func(w *world) {
 			w.must(w.UpdateJob(w.ctx, &jobsvc.UpdateJobRequest{JobID: "fw", Description: new("other")}))
 		}, []int{10, 10, 10, 10, 10, 10}},
