@@ -92,7 +92,8 @@ type knownJob struct {
 	created       time.Time
 	targets       []string
 	continuous    bool
-	waits         bool                // for its start
+	waits         bool // for its start
+	windows, ends bool
 	covered       map[string][]string // things by name, with the IDs they had when a target covered them
 	deleted       map[attempt]bool    // executions
 	timeout       time.Duration
@@ -135,7 +136,7 @@ type view struct {
 }
 
 func newHistory(w *world, seed uint64) *history {
-	w.rules = &jobsvc.JobRules{MaxStartLead: time.Hour, MaxEndLead: time.Hour, ForceAfterCancel: true}
+	w.rules = &jobsvc.JobRules{MaxStartLead: time.Hour, MaxEndLead: time.Hour, ForceAfterCancel: true, AllowSnapshotWindows: true}
 	w.open()
 	return &history{
 		world: w, rng: rand.New(rand.NewPCG(seed, 0)), things: make(map[string]string), jobs: make(map[string]*knownJob),
@@ -208,7 +209,9 @@ func (h *history) run(steps int) {
 		}
 	}
 	h.check()
-	h.pass(time.Hour) // all jobs begin
+	h.pass(time.Hour) // all jobs begin, and those end that have an end
+	h.settleAll()
+	h.intoWindow()
 	h.settleAll()
 	// All devices finish what they have.
 	for _, thing := range slices.Sorted(maps.Keys(h.things)) {
@@ -218,8 +221,10 @@ func (h *history) run(steps int) {
 		}
 	}
 	h.settleAll()
+	h.intoWindow() // in which a SNAPSHOT job is found complete
+	h.settleAll()
 	for _, j := range h.jobs {
-		if j.continuous && h.describe(j.id).Status == jobsvc.JobInProgress {
+		if j.continuous && h.describe(j.id).Active() {
 			_, err := h.CancelJob(h.ctx, &jobsvc.CancelJobRequest{JobID: j.id})
 			h.ok(err)
 		}
@@ -291,6 +296,11 @@ func (h *history) pass(d time.Duration) {
 	h.mu.Lock()
 	h.now = h.now.Add(d)
 	h.mu.Unlock()
+}
+
+// intoWindow passes the time to an opening of the windows.
+func (h *history) intoWindow() {
+	h.pass(h.now.Truncate(10 * time.Minute).Add(10 * time.Minute).Sub(h.now))
 }
 
 func (h *history) createThing() {
@@ -367,6 +377,16 @@ func (h *history) createJob() {
 	if j.waits = h.chance(25); j.waits {
 		r.SchedulingConfig = &jobsvc.SchedulingConfig{StartTime: h.now.Add(time.Duration(1+h.rng.IntN(900)) * time.Second).Format(time.RFC3339Nano)}
 	}
+	if j.windows = h.chance(25); j.windows {
+		r.SchedulingConfig = cmp.Or(r.SchedulingConfig, &jobsvc.SchedulingConfig{})
+		r.SchedulingConfig.MaintenanceWindows = []jobsvc.MaintenanceWindow{{StartTime: "0/10 * * * ? *", DurationInMinutes: int64(1 + h.rng.IntN(7))}}
+		j.waits = true
+	}
+	if j.ends = h.chance(25); j.ends {
+		r.SchedulingConfig = cmp.Or(r.SchedulingConfig, &jobsvc.SchedulingConfig{})
+		r.SchedulingConfig.EndTime = h.now.Add(time.Duration(1500+h.rng.IntN(900)) * time.Second).Format(time.RFC3339Nano)
+		r.SchedulingConfig.EndBehavior = []jobsvc.EndBehavior{jobsvc.EndStopRollout, jobsvc.EndCancel, jobsvc.EndForceCancel}[h.rng.IntN(3)]
+	}
 	job, err := h.CreateJob(h.ctx, r)
 	h.did("create job %s in %q, timeout %s, for %v: %v", id, j.namespace, j.timeout, r.Targets, err)
 	if slices.Contains(h.gone, id) && jobsvc.ErrorCode(err) == jobsvc.CodeAlreadyExists {
@@ -376,6 +396,9 @@ func (h *history) createJob() {
 	h.made++
 	h.gone = slices.DeleteFunc(h.gone, func(g string) bool { return g == id })
 	j.created, j.targets = job.CreatedAt, job.Targets
+	if j.windows && job.Status == jobsvc.JobInProgress { // it is open
+		j.waits = false
+	}
 	if j.waits != (job.Status == jobsvc.JobScheduled) {
 		h.fail("created: %+v", job)
 	}
@@ -411,7 +434,7 @@ func (h *history) associate() {
 	before := h.describe(j.id)
 	job, err := h.AssociateTargetsWithJob(h.ctx, r)
 	h.did("%v become targets of %s: %v", targets, j.id, err)
-	if !j.continuous || before.Status != jobsvc.JobInProgress {
+	if !j.continuous || before.Status != jobsvc.JobInProgress || before.Stopped {
 		h.want(jobsvc.CodeInvalidRequest, err)
 		return
 	}
@@ -716,13 +739,20 @@ func (h *history) settleAll() {
 		if d.Status == jobsvc.JobInProgress && !j.continuous && d.ProcessDetails.Pending() == 0 {
 			h.fail("job %s has nothing left to do: %+v", j.id, d)
 		}
-		if d.Status == jobsvc.JobScheduled && (!j.waits || d.StartsAt.Before(h.now)) || j.continuous && d.Status == jobsvc.JobCompleted {
+		switch {
+		case d.Stopped && (d.Status == jobsvc.JobCanceled || d.ProcessDetails.Pending() > 0 && (!j.windows || d.ProcessDetails.Queued == 0)):
+		case d.Stopped && d.Status != jobsvc.JobCompleted:
+			h.fail("job %s was stopped, and is %+v", j.id, d)
+		case d.Status == jobsvc.JobScheduled && (!j.waits && !j.windows || !d.StartsAt.After(h.now) || j.windows && h.inWindow(&d.Job)),
+			d.Status == jobsvc.JobInProgress && j.windows && !h.inWindow(&d.Job),
+			d.Active() && j.ends && !d.EndsAt.After(h.now),
+			j.continuous && d.Status == jobsvc.JobCompleted && !d.Stopped:
 			h.fail("job %s is %+v", j.id, d)
 		}
 		if d.Concurrent || d.Status == jobsvc.JobInProgress && !d.RolloutDone || d.Status == jobsvc.JobCanceled && (d.ProcessDetails.Queued > 0 || d.ForceCanceled && d.ProcessDetails.InProgress > 0) {
 			h.fail("job %s is not done with: %+v", j.id, d)
 		}
-		if d.Status == jobsvc.JobInProgress || d.Status == jobsvc.JobCompleted {
+		if (d.Status == jobsvc.JobInProgress || d.Status == jobsvc.JobCompleted) && !d.Stopped {
 			h.checkCoverage(j)
 		}
 	}
@@ -745,6 +775,14 @@ func (h *history) settleAll() {
 		}
 		h.checkGone(id)
 	}
+}
+
+// inWindow tells whether a job may work now: it has begun to, or may, and a window is open.
+func (h *history) inWindow(j *jobsvc.Job) bool {
+	start, _, err := j.SchedulingConfig.Times()
+	h.ok(err)
+	since := h.now.Sub(h.now.Truncate(10 * time.Minute))
+	return !h.now.Before(start) && since < time.Duration(j.SchedulingConfig.MaintenanceWindows[0].DurationInMinutes)*time.Minute
 }
 
 // checkCoverage: everyone a rolled out job covered, and who is still there, has its execution.
@@ -878,6 +916,9 @@ func (h *history) checkQueue(thing string) {
 			}
 			if seen, err := h.DescribeJobExecution(h.ctx, thing, x.JobID, nil); err != nil || seen.Status.Terminal() {
 				continue // canceled, and the sweep has not come by
+			}
+			if x.Status == jobsvc.StatusQueued && h.describe(x.JobID).Status == jobsvc.JobScheduled {
+				continue // between two windows
 			}
 			want = append(want, x)
 		}
