@@ -85,11 +85,20 @@ type Job struct {
 	Concurrent bool
 	// RolloutDone: every Thing of the targets has its execution or was skipped.
 	RolloutDone bool
+	// Stopped: no execution is made any more, neither for Things that join the targets nor
+	// as a retry.
+	Stopped bool `json:",omitempty"`
 }
 
 // Active tells whether the Job may still change by itself: it is SCHEDULED or
 // IN_PROGRESS.
 func (j *Job) Active() bool { return j.Status == JobScheduled || j.Status == JobInProgress }
+
+// Follows tells whether the Job goes by who is in its targets now: it is CONTINUOUS, and
+// has not ended.
+func (j *Job) Follows() bool {
+	return j.TargetSelection == TargetContinuous && j.Active() && !j.Stopped
+}
 
 // Begun is when the job's rollout began, which fixes who is a member of its targets.
 func (j *Job) Begun() time.Time {

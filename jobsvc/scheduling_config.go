@@ -46,6 +46,13 @@ type JobRules struct {
 	AllowSnapshotWindows bool
 	// ForceAfterCancel lets a CANCELED job be canceled with force once more.
 	ForceAfterCancel bool
+
+	// RerunOnRejoin has a thing that comes back to the targets of a CONTINUOUS job run it
+	// again, however it ended before. Otherwise only one that was REMOVED when it left does.
+	RerunOnRejoin bool
+	// RemoveInProgressOnLeave ends IN_PROGRESS executions of things that leave as REMOVED, as
+	// it does QUEUED ones.
+	RemoveInProgressOnLeave bool
 }
 
 // DefaultJobRules are those of the service, where it has them.
@@ -56,6 +63,7 @@ func DefaultJobRules() JobRules {
 		MinEndLead: 30 * time.Minute, MaxEndLead: 731 * day,
 		MinSpan:          30 * time.Minute,
 		ForceAfterCancel: true,
+		RerunOnRejoin:    true,
 	}
 }
 

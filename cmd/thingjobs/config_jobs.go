@@ -23,6 +23,12 @@ type CancelConfig struct {
 	AllowForceAfterCancel bool `yaml:"allowForceAfterCancel" name:"allow-force-after-cancel" default:"true" negatable:"" help:"Let a CANCELED job be canceled with force once more, for executions that are still IN_PROGRESS."`
 }
 
+// ContinuousConfig is about CONTINUOUS jobs.
+type ContinuousConfig struct {
+	RerunOnRejoin           bool `yaml:"rerunOnRejoin" name:"rerun-on-rejoin" default:"true" negatable:"" help:"Let a thing that comes back to the targets of a CONTINUOUS job run it again, however it ended before. Otherwise only executions that were REMOVED when the thing left are made anew."`
+	RemoveInProgressOnLeave bool `yaml:"removeInProgressOnLeave" name:"remove-in-progress-on-leave" help:"When a thing leaves the targets of a CONTINUOUS job, end its execution as REMOVED also if it is IN_PROGRESS. Otherwise the thing may finish it."`
+}
+
 func (c *Config) validateJobs(bad func(key, format string, args ...any)) {
 	s := &c.Schedule
 	if s.MinStartLead < 0 || s.MinEndLead < 0 || s.MinSpan < 0 {
@@ -44,5 +50,8 @@ func (c *Config) jobRules() *jobsvc.JobRules {
 		MinSpan:              s.MinSpan,
 		AllowSnapshotWindows: s.AllowSnapshotWindows,
 		ForceAfterCancel:     c.Cancel.AllowForceAfterCancel,
+
+		RerunOnRejoin:           c.Continuous.RerunOnRejoin,
+		RemoveInProgressOnLeave: c.Continuous.RemoveInProgressOnLeave,
 	}
 }

@@ -169,14 +169,14 @@ func TestJobRules(t *testing.T) {
 	var c struct {
 		Config `embed:""`
 	}
-	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true}\ncancel: {allowForceAfterCancel: false}\n")))
+	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true}\ncancel: {allowForceAfterCancel: false}\ncontinuous: {rerunOnRejoin: false}\n")))
 	if err == nil {
-		_, err = parser.Parse([]string{"--schedule-min-span=1s"})
+		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--continuous-remove-in-progress-on-leave"})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute {
+	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute || r.RerunOnRejoin || !r.RemoveInProgressOnLeave {
 		t.Errorf("rules %+v", r)
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // CreateJob stores a job and sets the timer that begins its rollout. It does not wait
@@ -61,7 +60,7 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 		job.StartsAt = starts
 		job.Concurrent = false
 	}
-	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
+	err = e.storeTargets(ctx, job, targets, func(tx *store.Tx) error {
 		existing, err := tx.Job(job.ID)
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // AssociateTargetsWithJob adds targets to a CONTINUOUS job that is IN_PROGRESS. Things
@@ -16,7 +15,7 @@ import (
 //
 // Errors: CodeInvalidRequest, also for a job that is not such; CodeNotFound for the job,
 // also in another namespace, and for a target; CodeLimitExceeded for more than
-// jobsvc.MaxTargets targets in sum.
+// jobsvc.MaxTargets targets in sum, and for a target of too many CONTINUOUS jobs.
 //
 // AWS: AssociateTargetsWithJob. Differs from AWS: targets may be things, not groups alone.
 func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.AssociateTargetsWithJobRequest) (*jobsvc.Job, error) {
@@ -45,7 +44,7 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 		return nil, err
 	}
 	var job *jobsvc.Job
-	_, err = e.store.Update(ctx, kv.Job(r.JobID), func(tx *store.Tx) error {
+	err = e.storeTargets(ctx, found, targets, func(tx *store.Tx) error {
 		var err error
 		if job, err = jobIn(tx, r.JobID, r.NamespaceID); err != nil {
 			return err
@@ -81,7 +80,7 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 }
 
 // extendRollout puts further targets behind those of the rollout under way, or begins one
-// for them. Who is a member of them is decided by now.
+// for them.
 func extendRollout(tx *store.Tx, job *jobsvc.Job, targets []string, now time.Time) error {
 	r, err := tx.Rollout(job.ID)
 	if err != nil {

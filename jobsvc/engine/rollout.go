@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -101,8 +100,12 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	return err
 }
 
-// asOf is the time that says who is a member of a target.
+// asOf is the time that says who is a member of a target; zero, which is always now, when
+// the job follows its targets.
 func asOf(job *jobsvc.Job, src *store.RolloutSource) time.Time {
+	if job.TargetSelection == jobsvc.TargetContinuous {
+		return time.Time{}
+	}
 	if src.AsOf.IsZero() {
 		return job.Begun()
 	}
@@ -189,15 +192,42 @@ func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, 
 	if err != nil {
 		return nil, false, err
 	}
-	list, ended, err := registry.Members(ctx, w.e.store, groups, r.Done, rolloutChunk, at)
-	if err != nil {
-		return nil, false, err
+	for after := r.Done; ; {
+		list, ended, err := registry.Members(ctx, w.e.store, groups, after, rolloutChunk, at)
+		if err != nil {
+			return nil, false, err
+		}
+		if things, err = w.unserved(ctx, r, list, at); err != nil {
+			return nil, false, err
+		}
+		if ended = ended || len(list) == 0; ended || len(things) > 0 {
+			return things, ended, nil
+		}
+		after = list[len(list)-1].Thing
 	}
-	things = make([]member, len(list))
+}
+
+// unserved leaves out, in a walk over targets that were walked before, who has its
+// execution. Each looks again when its turn comes.
+func (w *walk) unserved(ctx context.Context, r *store.Rollout, list []store.GroupMember, at time.Time) ([]member, error) {
+	var served []bool
+	if r.Again {
+		names := make([]string, len(list))
+		for i := range list {
+			names[i] = list[i].Thing
+		}
+		var err error
+		if served, err = w.e.store.Served(ctx, w.job.ID, names); err != nil {
+			return nil, err
+		}
+	}
+	things := make([]member, 0, len(list))
 	for i, m := range list {
-		things[i] = member{m.Thing, m.ThingID, at}
+		if served == nil || !served[i] {
+			things = append(things, member{m.Thing, m.ThingID, at})
+		}
 	}
-	return things, ended || len(list) == 0, nil
+	return things, nil
 }
 
 // claimed gives the things of a chunk that was claimed before: those after r.Done, up to
@@ -340,6 +370,10 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.CreatedAt.Equal(claimed.CreatedAt) {
 		return err
 	}
+	if job.TargetSelection == jobsvc.TargetContinuous {
+		_, err := e.createCovered(tx, job, thing, now)
+		return err
+	}
 	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target
 		return nil
 	}
@@ -347,44 +381,17 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	if err != nil || q.Find(job.ID) != nil {
 		return err
 	}
-	number, err := firstNumber(tx, job, thing)
-	if err != nil || number == 0 {
+	// It may even have ended, or been deleted, when a chunk is repeated.
+	was, err := tx.Was(m.name, job.ID, 1)
+	if err != nil || was {
 		return err
 	}
-	x := jobsvc.NewJobExecution(job, thing, number, now)
-	if len(q.Pending) >= jobsvc.MaxPending {
-		// Something is wrong with the thing, or with who makes its jobs. The operator sees
-		// it in the counts, and everyone else's rollout goes on.
-		x.StatusDetails = map[string]string{"reason": fmt.Sprintf("The thing has %d pending executions already.", len(q.Pending))}
-		x.Cancel(false, now)
-		tx.IndexExecution(&x, "", x.Status)
-		tx.PutEnded(&x)
+	x := jobsvc.NewJobExecution(job, thing, 1, now)
+	if full(q) {
+		refuse(tx, q, &x, now)
 		return nil
 	}
 	q.Pending = append(q.Pending, x)
 	tx.IndexExecution(&x, "", x.Status)
 	return e.saveQueue(tx, m.name, q, x.NamespaceID)
-}
-
-// firstNumber is the number of a thing's first execution of a job, 0 when it had that
-// already: it may even have ended, or been deleted, when a chunk is repeated. In a
-// CONTINUOUS job a thing made again under an old name goes on from the numbers of the old
-// one.
-func firstNumber(tx *store.Tx, job *jobsvc.Job, thing *jobsvc.Thing) (int64, error) {
-	was, err := tx.Was(thing.Name, job.ID, 1)
-	if err != nil || !was {
-		return 1, err
-	}
-	if job.TargetSelection != jobsvc.TargetContinuous {
-		return 0, nil
-	}
-	last, err := tx.LastEnded(thing.Name, job.ID)
-	if err != nil || last == nil || last.ThingID == thing.ID {
-		return 0, err
-	}
-	next := last.ExecutionNumber + 1
-	if was, err = tx.Was(thing.Name, job.ID, next); err != nil || was {
-		return 0, err
-	}
-	return next, nil
 }

@@ -70,7 +70,7 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 		tx.PutJob(j)
 		return nil
 	})
-	return err
+	return cmp.Or(err, e.unlist(ctx, job))
 }
 
 const (

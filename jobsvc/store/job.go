@@ -227,6 +227,8 @@ type Rollout struct {
 	Claimed string
 	// Steps counts the transactions on this record; a step on an older state is void.
 	Steps uint64
+	// Again: the targets were walked before. Things that have their execution are passed over.
+	Again bool `json:",omitempty"`
 }
 
 // RolloutSource is one target.
