@@ -42,9 +42,15 @@ func (e *Engine) storeTargets(ctx context.Context, job *jobsvc.Job, targets []st
 			}
 			return fn(tx)
 		})
-		if err != errUnlisted {
-			return err
+		if err == errUnlisted {
+			continue
 		}
+		if err != nil {
+			if failed := e.changeLists(ctx, targets, ""); failed != nil {
+				e.log.Warn("a job that was not stored stays on the lists of its targets", "job", job.ID, "err", failed)
+			}
+		}
+		return err
 	}
 }
 

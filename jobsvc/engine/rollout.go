@@ -212,12 +212,8 @@ func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, 
 func (w *walk) unserved(ctx context.Context, r *store.Rollout, list []store.GroupMember, at time.Time) ([]member, error) {
 	var served []bool
 	if r.Again {
-		names := make([]string, len(list))
-		for i := range list {
-			names[i] = list[i].Thing
-		}
 		var err error
-		if served, err = w.e.store.Served(ctx, w.job.ID, names); err != nil {
+		if served, err = w.e.store.Served(ctx, w.job.ID, list); err != nil {
 			return nil, err
 		}
 	}

@@ -81,10 +81,10 @@ func (t *Tx) JobsOfEnded(thing string) (jobs []string, err error) {
 // Served tells of things whether each has an execution of a job that goes on, or that
 // ended without the thing having left the targets since. It takes one read, and another
 // for each thing that has an ended one.
-func (s *Store) Served(ctx context.Context, job string, things []string) ([]bool, error) {
+func (s *Store) Served(ctx context.Context, job string, things []GroupMember) ([]bool, error) {
 	keys := make([][]byte, 0, 2*len(things))
-	for _, n := range things {
-		keys = append(keys, newKey(tagQueue, n), endedKey(n, job, 1))
+	for _, m := range things {
+		keys = append(keys, newKey(tagQueue, m.Thing), endedKey(m.Thing, job, 1))
 	}
 	if len(keys) == 0 {
 		return nil, nil
@@ -94,7 +94,8 @@ func (s *Store) Served(ctx context.Context, job string, things []string) ([]bool
 		return nil, err
 	}
 	served := make([]bool, len(things))
-	for i, n := range things {
+	for i, m := range things {
+		n := m.Thing
 		queue, first := items[2*i], items[2*i+1]
 		if queue.Exists() {
 			q, err := decodeQueue(n, queue.Value)
@@ -121,7 +122,7 @@ func (s *Store) Served(ctx context.Context, job string, things []string) ([]bool
 		if err != nil {
 			return nil, err
 		}
-		served[i] = !a.Left
+		served[i] = !a.Left && (a.Execution == nil || a.Execution.ThingID == m.ThingID)
 	}
 	return served, nil
 }
