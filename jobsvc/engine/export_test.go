@@ -13,3 +13,6 @@ func (e *Engine) UnsettleActive(ctx context.Context) error { return e.unsettleAc
 
 // WalkAgain is what the opening of a window does to a CONTINUOUS job's rollout.
 var WalkAgain = walkAgain
+
+// MaxFollowing is how many jobs may follow a target.
+const MaxFollowing = maxFollowing
