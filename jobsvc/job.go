@@ -92,10 +92,25 @@ type Job struct {
 	// RolloutDone: every Thing of the targets has its execution or was skipped, or the job
 	// is Stopped.
 	RolloutDone bool
+	// Pace is that of the rollout that is done: another goes on from there, for things that
+	// joined between two maintenance windows or targets that were associated.
+	Pace RolloutPace `json:",omitzero"`
 	// Stopped: no execution is made any more, neither for Things that join the targets nor
 	// as a retry. The end time came with STOP_ROLLOUT, or the last maintenance window
 	// closed. The job is COMPLETED when all executions are terminal.
 	Stopped bool `json:",omitempty"`
+}
+
+// RolloutPace is what the rate of a rollout goes by.
+type RolloutPace struct {
+	// WindowStart is when the window of a minute began that things are released in, Left how
+	// many more may be.
+	WindowStart time.Time `json:",omitzero"`
+	Left        int64     `json:",omitempty"`
+	// Notified is how many things have had their first execution from the rollout, those
+	// that joined not counted, and Increases how often the rate has grown.
+	Notified  int64 `json:",omitempty"`
+	Increases int64 `json:",omitempty"`
 }
 
 // Expired tells whether QUEUED executions of the Job can begin no more, since it is
@@ -113,6 +128,12 @@ func (j *Job) Waiting() bool {
 // Active tells whether the Job may still change by itself: it is SCHEDULED or
 // IN_PROGRESS.
 func (j *Job) Active() bool { return j.Status == JobScheduled || j.Status == JobInProgress }
+
+// Follows tells whether the Job goes by who is in its targets now: it is CONTINUOUS, and
+// has not ended.
+func (j *Job) Follows() bool {
+	return j.TargetSelection == TargetContinuous && j.Active() && !j.Stopped
+}
 
 // Begun is when the job's rollout began, which fixes who is a member of its targets.
 func (j *Job) Begun() time.Time {

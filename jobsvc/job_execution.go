@@ -57,8 +57,9 @@ type JobExecution struct {
 	ExecutionNumber int64  // 1 for the first attempt; never used again while the job exists
 	RetryAttempt    int    // 0 for the first attempt of a chain
 	TimedOutRetries int    // how many of those retries followed a TIMED_OUT, the others a FAILED
-	// Uncovered: its thing has left the targets of the CONTINUOUS job while this was
-	// IN_PROGRESS. It goes on, but there will be no retry.
+	// Uncovered: its thing has left the targets of the CONTINUOUS job since this was made. An
+	// IN_PROGRESS one goes on, but there will be no retry; after an ended one another is due
+	// when the thing comes back.
 	Uncovered bool
 
 	Status        JobExecutionStatus
@@ -255,6 +256,17 @@ func (e *JobExecution) Retry(now time.Time) JobExecution {
 		next.TimedOutRetries++
 	}
 	return next
+}
+
+// Cover takes Uncovered back: the thing has come back to the targets while this was
+// IN_PROGRESS. Its chain of attempts begins anew. It tells whether anything is to be
+// stored.
+func (e *JobExecution) Cover() bool {
+	if !e.Uncovered {
+		return false
+	}
+	e.Uncovered, e.RetryAttempt, e.TimedOutRetries = false, 0, 0
+	return true
 }
 
 func (e *JobExecution) begin(timeout time.Duration, now time.Time) {

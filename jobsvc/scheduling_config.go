@@ -58,6 +58,12 @@ type JobRules struct {
 	// PaceAssociatedTargets has the things of targets that were associated later wait for the
 	// rate of their job's rollout.
 	PaceAssociatedTargets bool
+	// RerunOnRejoin has a thing that comes back to the targets of a CONTINUOUS job run it
+	// again, however it ended before. Otherwise only one that was REMOVED when it left does.
+	RerunOnRejoin bool
+	// RemoveInProgressOnLeave ends IN_PROGRESS executions of things that leave as REMOVED, as
+	// it does QUEUED ones.
+	RemoveInProgressOnLeave bool
 }
 
 // DefaultJobRules are those of the service, where it has them.
@@ -68,6 +74,7 @@ func DefaultJobRules() JobRules {
 		MinEndLead: 30 * time.Minute, MaxEndLead: 731 * day,
 		MinSpan:          30 * time.Minute,
 		ForceAfterCancel: true,
+		RerunOnRejoin:    true,
 	}
 }
 

@@ -59,6 +59,8 @@ type Config struct {
 	Throttle ThrottleConfig `yaml:"throttle" embed:"" prefix:"throttle-"`
 	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
 	Presign  presign.Config `yaml:"presign" kong:"-"`
+
+	Continuous ContinuousConfig `yaml:"continuous" embed:"" prefix:"continuous-"`
 }
 
 // StoreConfig is how the store uses the machine.

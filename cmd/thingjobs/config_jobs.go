@@ -25,6 +25,12 @@ type CancelConfig struct {
 	AllowForceAfterCancel bool `yaml:"allowForceAfterCancel" name:"allow-force-after-cancel" default:"true" negatable:"" help:"Let a CANCELED job be canceled with force once more, for executions that are still IN_PROGRESS."`
 }
 
+// ContinuousConfig is about CONTINUOUS jobs.
+type ContinuousConfig struct {
+	RerunOnRejoin           bool `yaml:"rerunOnRejoin" name:"rerun-on-rejoin" default:"true" negatable:"" help:"Let a thing that comes back to the targets of a CONTINUOUS job run it again, however it ended before. Otherwise only executions that were REMOVED when the thing left are made anew."`
+	RemoveInProgressOnLeave bool `yaml:"removeInProgressOnLeave" name:"remove-in-progress-on-leave" help:"When a thing leaves the targets of a CONTINUOUS job, end its execution as REMOVED also if it is IN_PROGRESS. Otherwise the thing may finish it."`
+}
+
 func (c *Config) validateJobs(bad func(key, format string, args ...any)) {
 	s := &c.Schedule
 	if s.MinStartLead < 0 || s.MinEndLead < 0 || s.MinSpan < 0 {
@@ -52,7 +58,9 @@ func (c *Config) jobRules() *jobsvc.JobRules {
 		CancelWhenQuotaFull:  s.CancelWhenQuotaFull,
 		ForceAfterCancel:     c.Cancel.AllowForceAfterCancel,
 
-		DefaultInProgress:     time.Duration(c.Timeout.DefaultInProgressMinutes) * time.Minute,
-		PaceAssociatedTargets: c.Rollout.PaceAssociatedTargets,
+		DefaultInProgress:       time.Duration(c.Timeout.DefaultInProgressMinutes) * time.Minute,
+		PaceAssociatedTargets:   c.Rollout.PaceAssociatedTargets,
+		RerunOnRejoin:           c.Continuous.RerunOnRejoin,
+		RemoveInProgressOnLeave: c.Continuous.RemoveInProgressOnLeave,
 	}
 }

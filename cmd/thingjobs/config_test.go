@@ -172,16 +172,16 @@ func TestJobRules(t *testing.T) {
 	var c struct {
 		Config `embed:""`
 	}
-	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\ntimeout: {defaultInProgressMinutes: 90}\nlimits: {profile: aws}\n")))
+	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\ntimeout: {defaultInProgressMinutes: 90}\nlimits: {profile: aws}\ncontinuous: {rerunOnRejoin: false}\n")))
 	if err == nil {
-		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--rollout-pace-associated-targets"})
+		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--rollout-pace-associated-targets", "--continuous-remove-in-progress-on-leave"})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || !r.StrictWindow || !r.CancelWhenQuotaFull || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute {
 		t.Errorf("rules %+v", r)
-	} else if r.DefaultInProgress != 90*time.Minute || !r.PaceAssociatedTargets {
+	} else if r.DefaultInProgress != 90*time.Minute || !r.PaceAssociatedTargets || r.RerunOnRejoin || !r.RemoveInProgressOnLeave {
 		t.Errorf("rules %+v", r)
 	}
 	if l := defaultConfig(); l.limits().RolloutDefault != 0 || c.limits().RolloutDefault != 1000 {

@@ -106,6 +106,11 @@ func (e *Engine) dynamicSet(ctx context.Context) (*dynamicSet, error) {
 type memberships struct {
 	all, static, dynamic map[string]store.Membership
 	change               MembershipChange
+
+	before   []string // the groups there are that it was a member of
+	new      bool     // the thing is being made
+	replaced bool     // a membership in a group that is gone made room for one of its name
+	above    string   // of the group that is gone which is left, the one above; "" for none
 }
 
 // memberships reads those of a thing of the transaction's scope.
@@ -129,14 +134,26 @@ func (e *Engine) memberships(tx *store.Tx, t *jobsvc.Thing, now time.Time) (*mem
 		default:
 			m.static[name] = is
 		}
+		if g != nil && g.ID == is.GroupID {
+			m.before = append(m.before, name)
+		}
 	}
 	return m, nil
+}
+
+// newMemberships are those of a thing that is being made: none.
+func newMemberships(t *jobsvc.Thing) *memberships {
+	return &memberships{
+		all: map[string]store.Membership{}, static: map[string]store.Membership{}, dynamic: map[string]store.Membership{},
+		change: MembershipChange{ThingName: t.Name, ThingID: t.ID, At: t.CreatedAt}, new: true,
+	}
 }
 
 // join begins a membership.
 func (m *memberships) join(tx *store.Tx, g *jobsvc.ThingGroup) {
 	if old, ok := m.all[g.Name]; ok { // in a group of that name that was deleted
 		m.change.leave(tx, g.Name, &old)
+		m.replaced = true
 	}
 	is := store.Membership{ThingID: m.change.ThingID, GroupID: g.ID, JoinedAt: m.change.At}
 	m.change.join(tx, g.Name, &is)
@@ -216,8 +233,7 @@ func (e *Engine) place(tx *store.Tx, t *jobsvc.Thing, now time.Time) error {
 	if err := e.placeIn(tx, t, m); err != nil {
 		return err
 	}
-	m.change.record(tx)
-	return nil
+	return e.record(tx, t, m)
 }
 
 // placeIn is place with the memberships as the transaction has them; the caller records

@@ -10,3 +10,9 @@ func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetC
 
 // UnsettleActive comes next.
 func (e *Engine) UnsettleActive(ctx context.Context) error { return e.unsettleActive(ctx) }
+
+// WalkAgain is what the opening of a window does to a CONTINUOUS job's rollout.
+var WalkAgain = walkAgain
+
+// MaxFollowing is how many jobs may follow a target.
+const MaxFollowing = maxFollowing

@@ -151,9 +151,9 @@ func (e *Engine) leaveDeleted(tx *store.Tx, thing string, group store.DeletedGro
 	}
 	m.change.leaveAt(tx, group.Name, &is, group.At)
 	delete(m.all, group.Name)
+	m.above = group.Parent
 	if err := e.placeIn(tx, t, m); err != nil {
 		return err
 	}
-	m.change.record(tx)
-	return nil
+	return e.record(tx, t, m)
 }

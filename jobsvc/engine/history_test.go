@@ -312,6 +312,17 @@ func (h *history) createThing() {
 		h.fail("%s is another thing now", n)
 	}
 	h.things[n] = th.ID
+	h.follow()
+}
+
+// follow takes as covered whom the CONTINUOUS jobs that go on cover by now.
+func (h *history) follow() {
+	h.t.Helper()
+	for _, j := range h.jobs {
+		if j.continuous && !j.waits && h.describe(j.id).Status == jobsvc.JobInProgress {
+			h.cover(j, j.targets...)
+		}
+	}
 }
 
 func (h *history) deleteThing() {
@@ -346,6 +357,7 @@ func (h *history) join() {
 		h.want(jobsvc.CodeNotFound, err)
 	case jobsvc.ErrorCode(err) != jobsvc.CodeInvalidRequest: // two of a hierarchy
 		h.ok(err)
+		h.follow()
 	}
 }
 
@@ -715,6 +727,7 @@ func (h *history) fire(t store.Timer, now time.Time) {
 		j.waits = false
 		h.cover(j, j.targets...)
 	}
+	h.follow() // it may have opened
 	h.checkHints()
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // CreateJob stores a job and sets the timer that begins its rollout. It does not wait
@@ -59,7 +58,7 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 	if err := scheduleNew(job, starts); err != nil {
 		return nil, err
 	}
-	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
+	err = e.storeTargets(ctx, job, targets, func(tx *store.Tx) error {
 		existing, err := tx.Job(job.ID)
 		if err != nil {
 			return err

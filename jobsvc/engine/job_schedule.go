@@ -235,16 +235,15 @@ func (e *Engine) open(tx *store.Tx, job *jobsvc.Job, now time.Time) error {
 		beginRollout(tx, job)
 		return nil
 	}
-	r, err := tx.Rollout(job.ID)
-	if err != nil {
-		return err
-	}
-	if r != nil {
-		job.Concurrent = true
-		tx.SetTimer(r.Timer(job))
-	}
 	sweepWindow(tx, job, now)
-	return nil
+	if job.TargetSelection == jobsvc.TargetContinuous {
+		return walkAgain(tx, job, now)
+	}
+	r, err := tx.Rollout(job.ID)
+	if err == nil && r != nil {
+		goOn(tx, job, r)
+	}
+	return err
 }
 
 // stepClose closes the window of a job: it is SCHEDULED until the next one opens. Its
@@ -291,7 +290,6 @@ func closeWindow(tx *store.Tx, job *jobsvc.Job, next, now time.Time) error {
 	}
 	if r != nil {
 		tx.ClearTimer(r.Timer(job))
-		r.Due = time.Time{} // at the opening, whatever the rate had it wait for
 		r.Steps++
 		tx.PutRollout(job.ID, r)
 	}

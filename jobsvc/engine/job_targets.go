@@ -7,7 +7,6 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // AssociateTargetsWithJob adds targets to a CONTINUOUS job that is IN_PROGRESS. Things
@@ -16,7 +15,7 @@ import (
 //
 // Errors: CodeInvalidRequest, also for a job that is not such; CodeNotFound for the job,
 // also in another namespace, and for a target; CodeLimitExceeded for more than
-// jobsvc.MaxTargets targets in sum.
+// jobsvc.MaxTargets targets in sum, and for a target of too many CONTINUOUS jobs.
 //
 // AWS: AssociateTargetsWithJob. Differs from AWS: targets may be things, not groups alone.
 func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.AssociateTargetsWithJobRequest) (*jobsvc.Job, error) {
@@ -45,7 +44,7 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 		return nil, err
 	}
 	var job *jobsvc.Job
-	_, err = e.store.Update(ctx, kv.Job(r.JobID), func(tx *store.Tx) error {
+	err = e.storeTargets(ctx, found, targets, func(tx *store.Tx) error {
 		var err error
 		if job, err = jobIn(tx, r.JobID, r.NamespaceID); err != nil {
 			return err
@@ -83,28 +82,40 @@ func (e *Engine) AssociateTargetsWithJob(ctx context.Context, r *jobsvc.Associat
 }
 
 // extendRollout puts further targets behind those of the rollout under way, or begins one
-// for them. Who is a member of them is decided by now.
+// for them.
 func extendRollout(tx *store.Tx, job *jobsvc.Job, targets []string, now time.Time) error {
 	r, err := tx.Rollout(job.ID)
 	if err != nil {
 		return err
 	}
 	if r == nil {
-		// Its steps must not be taken for those of the one before.
-		r = &store.Rollout{Sources: []store.RolloutSource{}, Steps: uint64(now.UnixNano())}
+		r = anotherRollout(job, now)
+		r.Sources = []store.RolloutSource{}
 	}
 	r.Sources = sourcesOf(job, r)
 	for _, arn := range targets {
 		r.Sources = append(r.Sources, store.RolloutSource{ARN: arn, AsOf: now, Joined: true})
 	}
 	r.Steps++
+	goOn(tx, job, r) // they do not wait for the rate of those before them
+	return nil
+}
+
+// anotherRollout is one of a job whose rollout is done: the rate goes on where it was. Its
+// steps must not be taken for those of the one before.
+func anotherRollout(job *jobsvc.Job, now time.Time) *store.Rollout {
+	return &store.Rollout{Steps: uint64(now.UnixNano()), RolloutPace: job.Pace}
+}
+
+// goOn lets a rollout make executions from the next step of its timer on, which is due at
+// once. The caller writes the job.
+func goOn(tx *store.Tx, job *jobsvc.Job, r *store.Rollout) {
 	tx.ClearTimer(r.Timer(job))
-	r.Due = time.Time{} // they do not wait for the rate of those before them
+	r.Due = time.Time{}
 	tx.SetTimer(r.Timer(job))
 	tx.PutRollout(job.ID, r)
 	job.RolloutDone = false
 	job.Concurrent = true
-	return nil
 }
 
 // sourcesOf copies the sources of a rollout; they are the targets of the job when it has

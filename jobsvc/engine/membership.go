@@ -92,10 +92,10 @@ func (e *Engine) changeGroups(ctx context.Context, r *jobsvc.UpdateThingGroupsFo
 		if err := e.placeIn(tx, t, m); err != nil {
 			return err
 		}
-		m.change.record(tx)
-		return nil
+		return e.record(tx, t, m)
 	})
 	e.logLeftOut(events)
+	e.notify(hintsOf(events))
 	return storeError(err)
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // An event may be lost in a crash. What it tells is stored: memberships with the time
 // they began, those that ended with both times (store.EndMembership). What must follow
 // from a change without fail is done in record, in the transaction itself: all changes
-// come by there, and its scope is the thing.
+// of things that there are afterwards come by there, and its scope is the thing.
 type MembershipChange struct {
 	ThingName, ThingID string
 	Joined, Left       []GroupRef
@@ -47,9 +48,19 @@ func (c *MembershipChange) remove(tx *store.Tx, group string, m *store.Membershi
 	c.Left = append(c.Left, GroupRef{group, m.GroupID})
 }
 
-// record closes the change.
-func (c *MembershipChange) record(tx *store.Tx) {
+// announce closes the change.
+func (c *MembershipChange) announce(tx *store.Tx) {
 	if len(c.Joined) > 0 || len(c.Left) > 0 {
 		tx.After(*c)
 	}
+}
+
+// record closes what a transaction changed in the memberships of a thing, and does what
+// follows from it.
+func (e *Engine) record(tx *store.Tx, t *jobsvc.Thing, m *memberships) error {
+	m.change.announce(tx)
+	if len(m.change.Joined) == 0 && len(m.change.Left) == 0 && !m.new {
+		return nil
+	}
+	return e.follow(tx, t, m)
 }

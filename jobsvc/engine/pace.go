@@ -135,35 +135,47 @@ func (e *Engine) count(r *store.Rollout, n released) {
 
 // checkUsed looks, for a thing that got no execution now, whether the claim of its chunk
 // made one before. Nothing is given back that may have been used: one that was deleted
-// meanwhile was.
-func checkUsed(tx *store.Tx, thing, job string, claimedAt, chargedAt time.Time) error {
+// meanwhile was. In a CONTINUOUS job, where a thing may have come back, it is the latest
+// that tells, in others the first.
+func checkUsed(tx *store.Tx, thing string, job *jobsvc.Job, claimedAt, chargedAt time.Time) error {
 	q, err := tx.Queue(thing)
 	if err != nil {
 		return err
 	}
-	first := q.Find(job)
-	if first == nil || first.ExecutionNumber != 1 {
-		if first, err = tx.Ended(thing, job, 1); err != nil {
+	made := q.Find(job.ID)
+	switch {
+	case job.TargetSelection == jobsvc.TargetContinuous:
+		if made != nil {
+			break
+		}
+		last, err := tx.LastAttempt(thing, job.ID)
+		if err != nil || last.Number > 0 && last.Execution == nil {
 			return err
 		}
-		if first == nil {
-			was, err := tx.Was(thing, job, 1)
-			if err != nil || was {
+		made = last.Execution
+	case made == nil || made.ExecutionNumber != 1:
+		if made, err = tx.Ended(thing, job.ID, 1); err != nil {
+			return err
+		}
+		if made == nil {
+			if was, err := tx.Was(thing, job.ID, 1); err != nil || was {
 				return err
 			}
-			tx.After(unused{})
-			return nil
 		}
 	}
-	if at := first.QueuedAt; at.Before(chargedAt) {
+	if made == nil {
+		tx.After(unused{})
+	} else if at := made.QueuedAt; at.Before(chargedAt) {
 		tx.After(unused{notified: !at.Before(claimedAt)})
 	}
 	return nil
 }
 
 // rateChanged lets the next window of a rollout go by the new configuration of its job:
-// how often the rate has grown is found anew. A step under way is void.
+// how often the rate has grown is found anew. A step under way is void. The caller writes
+// the job.
 func rateChanged(tx *store.Tx, job *jobsvc.Job) error {
+	job.Pace.Increases = 0
 	r, err := tx.Rollout(job.ID)
 	if err != nil || r == nil {
 		return err

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -131,8 +130,12 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	return err
 }
 
-// asOf is the time that says who is a member of a target.
+// asOf is the time that says who is a member of a target; zero, which is always now, when
+// the job follows its targets.
 func asOf(job *jobsvc.Job, src *store.RolloutSource) time.Time {
+	if job.TargetSelection == jobsvc.TargetContinuous {
+		return time.Time{}
+	}
 	if src.AsOf.IsZero() {
 		return job.Begun()
 	}
@@ -219,15 +222,42 @@ func (w *walk) members(ctx context.Context, r *store.Rollout, limit int) (things
 	if err != nil {
 		return nil, false, err
 	}
-	list, ended, err := registry.Members(ctx, w.e.store, groups, r.Done, limit, at)
-	if err != nil {
-		return nil, false, err
+	page := limit
+	if r.Again { // most are passed over
+		page = rolloutChunk
 	}
-	things = make([]member, len(list))
+	for after := r.Done; ; {
+		list, ended, err := registry.Members(ctx, w.e.store, groups, after, page, at)
+		if err != nil {
+			return nil, false, err
+		}
+		if things, err = w.unserved(ctx, r, list, at); err != nil {
+			return nil, false, err
+		}
+		if ended = ended || len(list) == 0; ended || len(things) > 0 {
+			return things[:min(limit, len(things))], ended && len(things) <= limit, nil
+		}
+		after = list[len(list)-1].Thing
+	}
+}
+
+// unserved leaves out, in a walk over targets that were walked before, who has its
+// execution. Each looks again when its turn comes.
+func (w *walk) unserved(ctx context.Context, r *store.Rollout, list []store.GroupMember, at time.Time) ([]member, error) {
+	var served []bool
+	if r.Again {
+		var err error
+		if served, err = w.e.store.Served(ctx, w.job.ID, list); err != nil {
+			return nil, err
+		}
+	}
+	things := make([]member, 0, len(list))
 	for i, m := range list {
-		things[i] = member{m.Thing, m.ThingID, at}
+		if served == nil || !served[i] {
+			things = append(things, member{m.Thing, m.ThingID, at})
+		}
 	}
-	return things, ended || len(list) == 0, nil
+	return things, nil
 }
 
 // claimed gives the things of a chunk that was claimed before: those after r.Done, up to
@@ -298,6 +328,7 @@ func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store
 	ended, err := e.putRollout(ctx, job.ID, r, next, func(tx *store.Tx, j *jobsvc.Job) {
 		dropRollout(tx, j)
 		j.RolloutDone = true
+		j.Pace = next.RolloutPace
 		j.Concurrent = false
 		j.LastUpdatedAt = now
 		tx.PutJob(j)
@@ -351,7 +382,7 @@ func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, r *store.Roll
 			if err != nil || made {
 				return err
 			}
-			return checkUsed(tx, m.name, job.ID, r.ClaimedAt, r.ChargedAt)
+			return checkUsed(tx, m.name, job, r.ClaimedAt, r.ChargedAt)
 		}, Reads: store.ReadsNewExecution(m.name, job.ID)}
 	}
 	n := released{notified: int64(len(things))}
@@ -406,6 +437,9 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || job.Stopped || !job.CreatedAt.Equal(claimed.CreatedAt) {
 		return false, err
 	}
+	if job.TargetSelection == jobsvc.TargetContinuous {
+		return e.createCovered(tx, job, thing, now)
+	}
 	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target
 		return false, nil
 	}
@@ -413,44 +447,17 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	if err != nil || q.Find(job.ID) != nil {
 		return false, err
 	}
-	number, err := firstNumber(tx, job, thing)
-	if err != nil || number == 0 {
+	// It may even have ended, or been deleted, when a chunk is repeated.
+	was, err := tx.Was(m.name, job.ID, 1)
+	if err != nil || was {
 		return false, err
 	}
-	x := jobsvc.NewJobExecution(job, thing, number, now)
-	if len(q.Pending) >= jobsvc.MaxPending {
-		// Something is wrong with the thing, or with who makes its jobs. The operator sees
-		// it in the counts, and everyone else's rollout goes on.
-		x.StatusDetails = map[string]string{"reason": fmt.Sprintf("The thing has %d pending executions already.", len(q.Pending))}
-		x.Cancel(false, now)
-		tx.IndexExecution(&x, "", x.Status)
-		tx.PutEnded(&x)
+	x := jobsvc.NewJobExecution(job, thing, 1, now)
+	if full(q) {
+		refuse(tx, q, &x, now)
 		return true, nil
 	}
 	q.Pending = append(q.Pending, x)
 	tx.IndexExecution(&x, "", x.Status)
 	return true, e.saveQueue(tx, m.name, q, x.NamespaceID)
-}
-
-// firstNumber is the number of a thing's first execution of a job, 0 when it had that
-// already: it may even have ended, or been deleted, when a chunk is repeated. In a
-// CONTINUOUS job a thing made again under an old name goes on from the numbers of the old
-// one.
-func firstNumber(tx *store.Tx, job *jobsvc.Job, thing *jobsvc.Thing) (int64, error) {
-	was, err := tx.Was(thing.Name, job.ID, 1)
-	if err != nil || !was {
-		return 1, err
-	}
-	if job.TargetSelection != jobsvc.TargetContinuous {
-		return 0, nil
-	}
-	last, err := tx.LastEnded(thing.Name, job.ID)
-	if err != nil || last == nil || last.ThingID == thing.ID {
-		return 0, err
-	}
-	next := last.ExecutionNumber + 1
-	if was, err = tx.Was(thing.Name, job.ID, next); err != nil || was {
-		return 0, err
-	}
-	return next, nil
 }

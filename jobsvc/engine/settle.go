@@ -81,7 +81,7 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 		tx.PutJob(j)
 		return nil
 	})
-	return err
+	return cmp.Or(err, e.unlist(ctx, job))
 }
 
 // completable tells whether a job makes no further executions: it is SNAPSHOT, inside its

@@ -37,6 +37,9 @@ func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 	if err != nil {
 		return err
 	}
+	if err := e.unlist(ctx, job); err != nil {
+		return err
+	}
 	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {
 		j, err := tx.Job(job.ID)
 		// A cancel, or one with force, may have come since: its sweep is still to be done.
@@ -80,6 +83,9 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := e.unlist(ctx, job); err != nil {
 		return err
 	}
 	_, err = e.store.Update(ctx, kv.Job(job.ID), func(tx *store.Tx) error {

@@ -45,7 +45,11 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 			tx.PutThing(made)
 			tx.SetType(made.Name, "", made.TypeName)
 			result = made
-			return e.place(tx, made, now)
+			m := newMemberships(made)
+			if err := e.placeIn(tx, made, m); err != nil {
+				return err
+			}
+			return e.record(tx, made, m)
 		case existing.TypeName == r.TypeName && maps.Equal(existing.Attributes, r.Attributes):
 			result = existing
 		default:
@@ -59,6 +63,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 		return nil
 	})
 	e.logLeftOut(events)
+	e.notify(hintsOf(events))
 	return result, storeError(err)
 }
 
@@ -205,6 +210,7 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 		return e.place(tx, &changed, now)
 	})
 	e.logLeftOut(events)
+	e.notify(hintsOf(events))
 	return storeError(err)
 }
 
@@ -265,7 +271,7 @@ func (e *Engine) DeleteThing(ctx context.Context, r *jobsvc.DeleteThingRequest) 
 		for _, g := range slices.Sorted(maps.Keys(groups)) {
 			change.remove(tx, g, new(groups[g]))
 		}
-		change.record(tx)
+		change.announce(tx)
 		tx.SetType(t.Name, t.TypeName, "")
 		q, err := tx.Queue(t.Name)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 // TestJSONRecords pins what JSON records look like on disk: a field renamed in the
 // domain would be lost from every store.
 func TestJSONRecords(t *testing.T) {
+	pace := jobsvc.RolloutPace{WindowStart: at, Left: 5, Notified: 6, Increases: 7}
 	for _, tc := range []struct {
 		v    any
 		want string
@@ -36,8 +37,9 @@ func TestJSONRecords(t *testing.T) {
 				JobTemplateARN: "arn:t", DocumentParameters: map[string]string{"k": "v"}, DestinationPackageVersions: []string{"arn:p"},
 				ForceCanceled: true, ReasonCode: "R", Comment: "c",
 				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, StartsAt: at, StartedAt: at, OpenedAt: at, Concurrent: true, RolloutDone: true,
+				Pace: pace, Stopped: true, ClosesAt: at, EndsAt: at, WindowSweepAt: at,
 			},
-			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","OpenedAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true}`,
+			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","OpenedAt":"1972-04-20T13:17:39.790382856Z","ClosesAt":"1972-04-20T13:17:39.790382856Z","EndsAt":"1972-04-20T13:17:39.790382856Z","WindowSweepAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true,"Pace":{"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7},"Stopped":true}`,
 		},
 		{
 			&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "all", Description: "d", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at, Dynamic: &jobsvc.DynamicGroup{QueryString: "*", Status: jobsvc.DynamicGroupBuilding, Build: 2, Registered: true, After: "a"}},
@@ -59,10 +61,10 @@ func TestJSONRecords(t *testing.T) {
 		{
 			&Rollout{
 				Sources: []RolloutSource{{ARN: "arn:t"}, {ARN: "arn:g", AsOf: at, Joined: true, Done: "x", Ended: true}},
-				Source:  1, Done: "a", Claimed: "b", ClaimedAt: at, ChargedAt: at, Steps: 4,
-				WindowStart: at, Left: 5, Notified: 6, Increases: 7, Due: at,
+				Source:  1, Done: "a", Claimed: "b", ClaimedAt: at, ChargedAt: at, Steps: 4, Again: true,
+				RolloutPace: pace, Due: at,
 			},
-			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
+			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"Again":true,"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
 		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},

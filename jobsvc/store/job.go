@@ -232,15 +232,11 @@ type Rollout struct {
 	ChargedAt time.Time `json:",omitzero"`
 	// Steps counts the transactions on this record; a step on an older state is void.
 	Steps uint64
+	// Again: the targets were walked before. Things that have their execution are passed over.
+	Again bool `json:",omitempty"`
 
-	// WindowStart is when the window began that things are released in, Left how many more
-	// may be; both only where a rate limits them.
-	WindowStart time.Time `json:",omitzero"`
-	Left        int64     `json:",omitempty"`
-	// Notified is how many things have had their first execution from here, those that
-	// joined not counted, and Increases how often the rate has grown.
-	Notified  int64 `json:",omitempty"`
-	Increases int64 `json:",omitempty"`
+	// Pace is what a rate goes by.
+	jobsvc.RolloutPace
 	// Due is when the timer is set to; zero means the creation of the job, that is at once.
 	Due time.Time `json:",omitzero"`
 }

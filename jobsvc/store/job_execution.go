@@ -119,7 +119,7 @@ func lastEnded(thing, job string) kv.Range {
 // decodeEnded reads a record of an ended execution; nil for none and for the mark of a
 // deleted one.
 func decodeEnded(thing string, b []byte, err error) (*jobsvc.JobExecution, error) {
-	if err != nil || len(b) == 0 {
+	if err != nil || b == nil || isMark(b) {
 		return nil, err
 	}
 	return decodeExecution(thing, b)

@@ -52,6 +52,7 @@ const (
 	tagTemplateDoc    = 'i' // template → document                             scope sys jobtemplate/
 	tagTemplateByTime = 'Z' // createdAt descending, template → –              scope sys jobtemplate/
 	tagTags           = 't' // kind, name → []Tag                                   scope of the resource
+	tagTargetJobs     = 'J' // kind, thing or group → jobs that follow it         scope sys target/
 	tagMeta           = 's' // name → installation-wide settings                    scope sys meta/
 )
 
@@ -271,6 +272,9 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 	case tagTags:
 		r := Resource{Kind: c.name(), Name: c.name()}
 		return r.Scope(), c.ok
+	case tagTargetJobs:
+		kind := c.name()
+		return targetScope(kind, c.name()), c.ok
 	case tagMeta:
 		return metaScope(c.name()), c.ok
 	}
@@ -285,3 +289,5 @@ func certScope(id string) kv.Scope      { return kv.Sys("cert/" + id) }
 func policyScope(name string) kv.Scope  { return kv.Sys("policy/" + name) }
 func accessKeyScope(id string) kv.Scope { return kv.Sys("key/" + id) }
 func metaScope(name string) kv.Scope    { return kv.Sys("meta/" + name) }
+
+func targetScope(kind, name string) kv.Scope { return kv.Sys("target/" + kind + "/" + name) }

@@ -73,6 +73,7 @@ var goldenKeys = []struct {
 	{"template by time", newKey(tagTemplateByTime).newest(at).name("ota"), "Z<fefdfcfbfaf9f8f7>ota<00>", kv.Sys("jobtemplate/ota")},
 	{"tags of a template", Resource{jobsvc.ARNJobTemplate, "ota"}.tagsKey(), "tjobtemplate<00>ota<00>", kv.Sys("jobtemplate/ota")},
 	{"count of jobs", newKey(tagJobCount).byte(countDeleting), "C<04>", kv.Sys("jobs")},
+	{"jobs of a target", newKey(tagTargetJobs, jobsvc.ARNThingGroup, "north"), "Jthinggroup<00>north<00>", kv.Sys("target/thinggroup/north")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -80,7 +81,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertOfCA, tagCA, tagNewest, tagOldest, tagPolicyVersion, tagPolicyTarget,
-	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagTargetJobs, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.

@@ -61,7 +61,7 @@ func (s *Store) executionsAt(ctx context.Context, job string, refs []ExecutionRe
 		b := items[next].Value
 		next++
 		switch {
-		case len(b) == 0: // gone, or deleted
+		case b == nil, isMark(b): // gone, or deleted
 		case ended(r.Status):
 			err = readEnded(b, r.Thing, x)
 		default:
