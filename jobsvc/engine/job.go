@@ -213,6 +213,7 @@ func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time
 	job.Concurrent = true
 	job.LastUpdatedAt = now
 	tx.SetTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
+	e.jobEvent(tx, jobsvc.EventCancellationInProgress, job, nil, now)
 }
 
 // dropRollout stops making executions: unreleased things never get one, and a SCHEDULED
@@ -262,6 +263,7 @@ func (e *Engine) DeleteJob(ctx context.Context, r *jobsvc.DeleteJobRequest) erro
 		job.LastUpdatedAt = now
 		tx.PutJob(job)
 		tx.SetTimer(store.JobTimer(store.TimerDelete, job.ID, job.CreatedAt))
+		e.jobEvent(tx, jobsvc.EventDeletionInProgress, job, nil, now)
 		return nil
 	})
 	if err != nil {

@@ -144,5 +144,6 @@ func (e *Engine) endUnbegun(tx *store.Tx, job *jobsvc.Job, now time.Time) {
 	default:
 		job.Status = jobsvc.JobCompleted
 		job.CompletedAt = now
+		e.jobEvent(tx, jobsvc.EventCompleted, job, &jobsvc.JobProcessDetails{}, now) // it has made none
 	}
 }

@@ -359,6 +359,7 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 		x.Cancel(false, now)
 		tx.IndexExecution(&x, "", x.Status)
 		tx.PutEnded(&x)
+		e.executionEvent(tx, &x)
 		return nil
 	}
 	q.Pending = append(q.Pending, x)

@@ -68,6 +68,7 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 		j.CompletedAt = now
 		j.LastUpdatedAt = now
 		tx.PutJob(j)
+		e.jobEvent(tx, jobsvc.EventCompleted, j, &counts, now)
 		return nil
 	})
 	return err
