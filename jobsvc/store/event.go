@@ -170,9 +170,11 @@ func (s *Store) RemoveEvents(ctx context.Context, after, to int64, limit int) (l
 	if err != nil {
 		return after, err
 	}
-	for _, res := range s.db.UpdateMany(ctx, ops) {
-		if res.Err != nil {
-			return after, res.Err
+	if len(ops) > 0 {
+		for _, res := range s.db.UpdateMany(ctx, ops) {
+			if res.Err != nil {
+				return after, res.Err
+			}
 		}
 	}
 	if ended {
