@@ -50,6 +50,8 @@ type Config struct {
 	Timeout  TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
 	Schedule ScheduleConfig `yaml:"schedule" embed:"" prefix:"schedule-"`
 	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
+	Events   EventsConfig   `yaml:"events" embed:"" prefix:"events-"`
+	Auth     AuthConfig     `yaml:"auth" embed:"" prefix:"auth-"`
 	Limits   LimitsConfig   `yaml:"limits" embed:"" prefix:"limits-"`
 	Registry RegistryConfig `yaml:"registry" embed:"" prefix:"registry-"`
 	Policies PoliciesConfig `yaml:"policies" embed:"" prefix:"policies-"`
@@ -112,6 +114,7 @@ func (c *Config) Validate() error {
 		bad("drain", "durations are not negative")
 	}
 	c.validateJobs(bad)
+	c.validateEvents(bad)
 	c.validateLimits(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)
