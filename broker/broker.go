@@ -36,8 +36,8 @@ type engineAPI interface {
 
 	Account() jobsvc.Account
 	WantEvents(wanted bool)
-	RememberEventsWanted(ctx context.Context, wanted bool) error
-	EventsWantedBefore(ctx context.Context) (bool, error)
+	SaveEventPlaces(ctx context.Context, places map[string]int64) error
+	EventPlaces(ctx context.Context) (map[string]int64, error)
 	EventsStored() <-chan struct{}
 	EventStamp(ctx context.Context) (int64, error)
 	Events(ctx context.Context, after int64, limit int) ([]jobsvc.Event, error)

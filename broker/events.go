@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -31,9 +32,9 @@ const (
 
 // EventOptions are how events are published.
 type EventOptions struct {
-	// KeepAfterRestart is how long after a start events wait for subscribers to come
-	// back: those that were left when the last process ended, and those since. Zero
-	// drops what was left.
+	// KeepAfterRestart is how long after a start events wait for the subscribers that
+	// there were to come back: those that were left when the last process ended, and those
+	// since. Zero drops what was left.
 	KeepAfterRestart time.Duration
 	// StrictShape leaves out the members that the service does not have.
 	StrictShape bool
@@ -45,7 +46,8 @@ type EventOptions struct {
 // Each subscriber has a place of its own in the order of events. One loop reads from the
 // lowest place of those that have room, so one that is slow waits alone: its events stay
 // in the store, where they are removed when everybody has them. QoS 1 counts as had when
-// it is acknowledged. So a kill, or a session without a connection, costs repetition and
+// it is acknowledged. The places are stored, so that after a restart each goes on from its
+// own when it comes back. A kill, or a session without a connection, costs repetition and
 // no event; subscribers know one they had by its ID.
 type events struct {
 	b   *Broker
@@ -60,15 +62,14 @@ type events struct {
 	filters map[string]*eventFilter // by what follows $aws/events/
 	joining int                     // subscribers about to be entered
 	wanted  bool                    // as the engine was told
-	// grace is the time after a start, in which nothing is removed: each subscriber that
-	// comes gets all there is, but for what it had under its client ID.
-	grace bool
-	had   map[string]int64
-	sweep bool // with nobody left, there may be events to remove
+	// expected are the places of those who were there before a restart and are not back
+	// yet, by client ID; nil when they had their time.
+	expected map[string]int64
+	sweep    bool // with nobody left, there may be events to remove
 
 	// The loop owns these.
-	remembered bool  // as the store was told
-	removed    int64 // no event up to this stamp is left
+	saved   map[string]int64 // places as they are stored
+	removed int64            // no event up to this stamp is left
 }
 
 // eventFilter is a filter with the number of its subscribers: however many there are, an
@@ -105,16 +106,17 @@ func (s *subscriber) has() int64 {
 func newEvents(b *Broker, opt EventOptions) (*events, error) {
 	v := &events{
 		b: b, opt: opt, wake: make(chan struct{}, 1),
-		subs: make(map[*subscriber]struct{}), filters: make(map[string]*eventFilter), had: make(map[string]int64),
-		grace: opt.KeepAfterRestart > 0, sweep: true,
+		subs: make(map[*subscriber]struct{}), filters: make(map[string]*eventFilter), sweep: true,
 	}
 	v.ctx, v.close = context.WithCancel(context.Background())
-	before, err := b.engine.EventsWantedBefore(v.ctx)
-	if err != nil {
+	var err error
+	if v.saved, err = b.engine.EventPlaces(v.ctx); err != nil {
 		return nil, err
 	}
-	v.remembered = before
-	v.wanted = before && v.grace
+	if opt.KeepAfterRestart > 0 {
+		v.expected = maps.Clone(v.saved)
+	}
+	v.wanted = len(v.expected) > 0
 	b.engine.WantEvents(v.wanted)
 	return v, nil
 }
@@ -176,9 +178,16 @@ func (v *events) join(c *client) *subscriber {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.joining--
-	if v.grace {
-		s.next = v.had[s.clientID]
+	// Somebody under another client ID may be one of those who were there before.
+	place, ok := v.expected[s.clientID]
+	if !ok {
+		place = s.next
+		for _, other := range v.expected {
+			place = min(place, other)
+		}
 	}
+	delete(v.expected, s.clientID)
+	s.next = place
 	v.subs[s] = struct{}{}
 	return s
 }
@@ -219,15 +228,9 @@ func (v *events) drop(s *subscriber) {
 		v.release(s, f)
 	}
 	delete(v.subs, s)
-	if v.grace && len(v.had) < maxHad {
-		v.had[s.clientID] = s.has()
-	}
 	v.sweep = true
 	v.poke()
 }
-
-// maxHad bounds what is remembered of subscribers that went during the grace.
-const maxHad = 1000
 
 // forget ends the subscriptions of a connection or of a session. nil is none.
 func (v *events) forget(s *subscriber) {
@@ -271,8 +274,8 @@ func (v *events) acknowledged(s *subscriber, id uint16) {
 
 // run publishes until the Broker closes.
 func (v *events) run() {
-	graceOver := time.NewTimer(v.opt.KeepAfterRestart)
-	defer graceOver.Stop()
+	expectedOver := time.NewTimer(v.opt.KeepAfterRestart)
+	defer expectedOver.Stop()
 	tick := time.NewTicker(eventsTick)
 	defer tick.Stop()
 	var remove, again <-chan time.Time
@@ -283,8 +286,8 @@ func (v *events) run() {
 			return
 		case <-v.b.engine.EventsStored():
 		case <-v.wake:
-		case <-graceOver.C:
-			v.endGrace()
+		case <-expectedOver.C:
+			v.expectNobody()
 		case <-tick.C:
 			v.dropLate()
 		case <-remove:
@@ -359,24 +362,55 @@ func (v *events) unstall() (retry bool) {
 	return retry
 }
 
-// tellWanted tells the engine that nobody wants events any more, and the store what is
-// to be remembered. At a shutdown subscribers only seem to go.
+// tellWanted tells the engine when nobody wants events any more, and stores the places of
+// subscribers when there are others than before. At a shutdown they only seem to go.
 func (v *events) tellWanted() error {
-	closing := v.b.isClosing()
+	if v.b.isClosing() {
+		return nil
+	}
 	v.mu.Lock()
-	if v.wanted && !v.grace && len(v.subs) == 0 && v.joining == 0 && !closing {
+	if v.wanted && len(v.expected) == 0 && len(v.subs) == 0 && v.joining == 0 {
 		v.wanted = false
 		v.b.engine.WantEvents(false)
 	}
-	wanted := v.wanted
+	places := v.places()
 	v.mu.Unlock()
-	if closing || wanted == v.remembered {
+	same := len(places) == len(v.saved)
+	for id := range places {
+		_, was := v.saved[id]
+		same = same && was
+	}
+	if same {
 		return nil
 	}
-	if err := v.b.engine.RememberEventsWanted(v.ctx, wanted); err != nil {
+	return v.save(places)
+}
+
+// maxPlaces bounds how many places are stored.
+const maxPlaces = 1000
+
+// places are those of all subscribers by client ID. mu is held.
+func (v *events) places() map[string]int64 {
+	places := maps.Clone(v.expected)
+	if places == nil {
+		places = make(map[string]int64)
+	}
+	for s := range v.subs {
+		if len(places) < maxPlaces {
+			places[s.clientID] = s.has()
+		}
+	}
+	return places
+}
+
+func (v *events) save(places map[string]int64) error {
+	if maps.Equal(places, v.saved) {
+		return nil
+	}
+	if err := v.b.engine.SaveEventPlaces(v.ctx, places); err != nil {
 		return err
 	}
-	v.remembered = wanted
+	v.saved = places
 	return nil
 }
 
@@ -451,8 +485,8 @@ func (s *subscriber) qos(hits []*eventFilter) (qos byte, matched bool) {
 	return qos, matched
 }
 
-// removable gives the stamp up to which everybody has all events, and whether any below
-// it may be stored yet. It is MaxInt64 when there is nobody.
+// removable gives the stamp up to which everybody has all events, MaxInt64 when there is
+// nobody, and whether any below it may be stored yet.
 //
 // At a shutdown subscribers only seem to go.
 func (v *events) removable() (to int64, due bool) {
@@ -465,25 +499,34 @@ func (v *events) removable() (to int64, due bool) {
 	for s := range v.subs {
 		to = min(to, s.has())
 	}
+	for _, place := range v.expected {
+		to = min(to, place)
+	}
 	switch {
-	case v.grace || v.joining > 0:
+	case v.joining > 0:
 		return to, false
-	case len(v.subs) == 0:
+	case to == math.MaxInt64:
 		return to, v.sweep
 	}
 	return to, to > v.removed
 }
 
-// remove takes away the events that everybody has.
+// remove takes away the events that everybody has, and stores who has which.
 func (v *events) remove() error {
 	// The stamp first: with it, nobody who subscribes from now on misses anything.
 	now, err := v.b.engine.EventStamp(v.ctx)
 	if err != nil {
 		return err
 	}
+	v.mu.Lock()
+	places := v.places()
+	v.mu.Unlock()
 	to, due := v.removable()
-	if !due {
+	if v.b.isClosing() {
 		return nil
+	}
+	if err := v.save(places); err != nil || !due {
+		return err
 	}
 	to = min(to, now)
 	if err := v.b.engine.RemoveEvents(v.ctx, v.removed, to); err != nil {
@@ -498,10 +541,11 @@ func (v *events) remove() error {
 	return nil
 }
 
-func (v *events) endGrace() {
+// expectNobody gives up on those who did not come back.
+func (v *events) expectNobody() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.grace, v.had = false, nil
+	v.expected, v.sweep = nil, true
 }
 
 // dropLate gives up on events that somebody has not taken for too long: they would stay
@@ -517,6 +561,9 @@ func (v *events) dropLate() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.sweep = true
+	for id, place := range v.expected {
+		v.expected[id] = max(place, limit)
+	}
 	for s := range v.subs {
 		if s.has() >= limit {
 			continue

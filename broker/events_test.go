@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,11 +22,12 @@ import (
 // eventLog is the outbox of a fakeEngine.
 type eventLog struct {
 	sync.Mutex
-	stamp              int64
-	list               []jobsvc.Event
-	wanted, remembered bool
-	stored             chan struct{}
-	reads              int
+	stamp  int64
+	list   []jobsvc.Event
+	wanted bool
+	places map[string]int64
+	stored chan struct{}
+	reads  int
 }
 
 func (e *fakeEngine) Account() jobsvc.Account { return jobsvc.DefaultAccount }
@@ -36,17 +38,17 @@ func (e *fakeEngine) WantEvents(wanted bool) {
 	e.events.wanted = wanted
 }
 
-func (e *fakeEngine) RememberEventsWanted(_ context.Context, wanted bool) error {
+func (e *fakeEngine) SaveEventPlaces(_ context.Context, places map[string]int64) error {
 	e.events.Lock()
 	defer e.events.Unlock()
-	e.events.remembered = wanted
+	e.events.places = maps.Clone(places)
 	return nil
 }
 
-func (e *fakeEngine) EventsWantedBefore(context.Context) (bool, error) {
+func (e *fakeEngine) EventPlaces(context.Context) (map[string]int64, error) {
 	e.events.Lock()
 	defer e.events.Unlock()
-	return e.events.remembered, nil
+	return maps.Clone(e.events.places), nil
 }
 
 func (e *fakeEngine) EventsStored() <-chan struct{} {
@@ -482,30 +484,44 @@ func TestEventsRestart(t *testing.T) {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
-		// Another comes, and the first comes again: it has them.
+		// Everybody is back: who comes now has no part in what was before.
 		other, _ := operator(t, b, version, connectOptions{id: "other"})
 		other.subscribe(1, "$aws/events/jobExecution/+/succeeded")
-		for _, want := range []string{"a/fw", "b/fw", "c/fw"} {
-			if got := other.event(true); got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
-		}
-		other.conn.Close()
-		synctest.Wait()
-		other, _ = operator(t, b, version, connectOptions{id: "other"})
-		other.subscribe(1, "$aws/events/#")
 		e.event("d", "fw")
 		if got := other.event(true); got != "d/fw" {
-			t.Errorf("the other got %s again", got)
+			t.Errorf("the other got %s", got)
 		}
 		d.event(true)
+		time.Sleep(time.Second)
+		if got := e.storedEvents(); got != 0 {
+			t.Errorf("%d events are left", got)
+		}
+		e.event("e", "fw")
+		d.event(true)
+		other.event(false)
+		time.Sleep(time.Second) // the places are stored with the removals
+		if err := b.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+
+		// One had it all, the other comes back under another client ID.
+		e.WantEvents(false)
+		b = startEvents(t, e, time.Minute)
+		d, _ = operator(t, b, version, connectOptions{id: "console"})
+		d.subscribe(1, "$aws/events/#")
+		other, _ = operator(t, b, version, connectOptions{id: "another"})
+		other.subscribe(1, "$aws/events/#")
+		if got := other.event(true); got != "e/fw" {
+			t.Errorf("the other got %s", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := e.storedEvents(); got != 1 {
+			t.Errorf("%d events are left, want that which nobody known has had", got)
+		}
 		time.Sleep(time.Minute)
 		if got := e.storedEvents(); got != 0 {
-			t.Errorf("%d events after the time", got)
+			t.Errorf("%d events are left after their time", got)
 		}
-		late, _ := operator(t, b, version, connectOptions{id: "late"})
-		late.subscribe(1, "$aws/events/#")
-		late.quiet()
 		if err := b.Close(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -16,15 +16,15 @@ import (
 // WantEvents tells whether anybody may get events. It takes effect at once.
 func (e *Engine) WantEvents(wanted bool) { e.eventsWanted.Store(wanted) }
 
-// RememberEventsWanted stores over restarts whether anybody may get events: those who do
-// may come back.
-func (e *Engine) RememberEventsWanted(ctx context.Context, wanted bool) error {
-	return e.store.SetEventsWanted(ctx, wanted)
+// SaveEventPlaces stores over restarts up to which stamp subscribers, by their client IDs,
+// have all events.
+func (e *Engine) SaveEventPlaces(ctx context.Context, places map[string]int64) error {
+	return e.store.PutEventPlaces(ctx, places)
 }
 
-// EventsWantedBefore tells what RememberEventsWanted was told last.
-func (e *Engine) EventsWantedBefore(ctx context.Context) (bool, error) {
-	return e.store.EventsWanted(ctx)
+// EventPlaces gives what SaveEventPlaces was given last.
+func (e *Engine) EventPlaces(ctx context.Context) (map[string]int64, error) {
+	return e.store.EventPlaces(ctx)
 }
 
 // EventsStored tells, by a value, that there may be new events.

@@ -196,28 +196,32 @@ func (s *Store) tellEvents(stored *atomic.Bool) {
 	}
 }
 
-const eventsWantedName = "eventsWanted"
+const eventPlacesName = "eventPlaces"
 
-// SetEventsWanted remembers over restarts that there are subscribers to events.
-func (s *Store) SetEventsWanted(ctx context.Context, wanted bool) error {
-	k := newKey(tagMeta, eventsWantedName)
-	_, err := s.db.Update(ctx, metaScope(eventsWantedName), func(tx kv.Tx) error {
-		items, err := tx.Get(k)
-		switch {
-		case err != nil:
-			return err
-		case wanted && !items[0].Exists():
-			tx.Put(k, []byte{})
-		case !wanted && items[0].Exists():
+// PutEventPlaces remembers up to which stamp subscribers, by their client IDs, have all
+// events. None takes the record away.
+func (s *Store) PutEventPlaces(ctx context.Context, places map[string]int64) error {
+	k := newKey(tagMeta, eventPlacesName)
+	_, err := s.db.Update(ctx, metaScope(eventPlacesName), func(tx kv.Tx) error {
+		if len(places) == 0 {
 			tx.Delete(k)
+		} else {
+			tx.Put(k, encodeJSON(places))
 		}
 		return nil
 	})
 	return err
 }
 
-// EventsWanted tells what SetEventsWanted was told last.
-func (s *Store) EventsWanted(ctx context.Context) (bool, error) {
-	b, err := s.get(ctx, newKey(tagMeta, eventsWantedName))
-	return b != nil, err
+// EventPlaces gives what PutEventPlaces was given last.
+func (s *Store) EventPlaces(ctx context.Context) (map[string]int64, error) {
+	b, err := s.get(ctx, newKey(tagMeta, eventPlacesName))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	places, err := decodeJSON[map[string]int64](b)
+	if err != nil {
+		return nil, err
+	}
+	return *places, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/hex"
+	"maps"
 	"reflect"
 	"testing"
 
@@ -130,11 +131,11 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-// TestEventsWanted is remembered over a restart.
-func TestEventsWanted(t *testing.T) {
+// TestEventPlaces are remembered over a restart.
+func TestEventPlaces(t *testing.T) {
 	s, db := newStore(t)
-	for _, wanted := range []bool{false, true, true, false} {
-		if err := s.SetEventsWanted(t.Context(), wanted); err != nil {
+	for _, places := range []map[string]int64{nil, {"console": 7, "a": 1 << 60}, {"a": 9}, nil} {
+		if err := s.PutEventPlaces(t.Context(), places); err != nil {
 			t.Fatal(err)
 		}
 		db = db.Reopen()
@@ -142,8 +143,8 @@ func TestEventsWanted(t *testing.T) {
 		if s, err = Open(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.EventsWanted(t.Context()); err != nil || got != wanted {
-			t.Errorf("set to %v, it is %v, %v", wanted, got, err)
+		if got, err := s.EventPlaces(t.Context()); err != nil || !maps.Equal(got, places) {
+			t.Errorf("put %v, got %v, %v", places, got, err)
 		}
 	}
 }
