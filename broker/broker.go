@@ -33,6 +33,15 @@ type engineAPI interface {
 	Binding(ctx context.Context, certificateID string) (*jobsvc.Binding, error)
 	ThingExists(ctx context.Context, name string) (bool, error)
 	ThingConnected(thing string, connected bool, at time.Time)
+
+	Account() jobsvc.Account
+	WantEvents(wanted bool)
+	SaveEventPlaces(ctx context.Context, places map[string]int64) error
+	EventPlaces(ctx context.Context) (map[string]int64, error)
+	EventsStored() <-chan struct{}
+	EventStamp(ctx context.Context) (int64, error)
+	Events(ctx context.Context, after int64, limit int) ([]jobsvc.Event, error)
+	RemoveEvents(ctx context.Context, after, to int64) error
 }
 
 // Limits protect the installation. Zero means the default.
@@ -77,6 +86,10 @@ type Options struct {
 	// the engine's time.
 	Now    func() time.Time
 	Limits Limits
+	Events EventOptions
+	// OperatorCertificates are the IDs of certificates that may subscribe to events. They
+	// need no thing.
+	OperatorCertificates []string
 }
 
 // Broker serves MQTT connections. Make one with New, end it with Close.
@@ -92,7 +105,10 @@ type Broker struct {
 	mqtt     *mqtt.Server
 	hook     *hook
 	sessions *Sessions
-	notifier *notifier
+	// operators are the IDs of their certificates.
+	operators map[string]struct{}
+	notifier  *notifier
+	events    *events
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -121,7 +137,11 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 		limits:    o.Limits.withDefaults(),
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
+		operators: make(map[string]struct{}),
 		pending:   make(map[net.Conn]struct{}),
+	}
+	for _, id := range o.OperatorCertificates {
+		b.operators[id] = struct{}{}
 	}
 	if b.documents == nil {
 		b.documents = plainDocuments{}
@@ -164,7 +184,11 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	}
 	b.sessions = newSessions(b)
 	b.notifier = newNotifier(b)
+	if b.events, err = newEvents(b, o.Events); err != nil {
+		return nil, err
+	}
 	b.workers.Go(b.sessions.run)
+	b.workers.Go(b.events.run)
 	for range notifyWorkers {
 		b.workers.Go(b.notifier.run)
 	}
@@ -235,6 +259,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.conns.Wait()
 		b.notifier.close()
 		b.sessions.close()
+		b.events.close()
 		b.workers.Wait()
 	}()
 	select {

@@ -34,6 +34,8 @@ type fakeEngine struct {
 	queues                 map[string]*jobsvc.ThingQueue // by thing + "/" + namespace
 	connected              map[string]bool
 	presences              int // how often that changed
+
+	events eventLog
 }
 
 func (e *fakeEngine) GetPendingJobExecutions(_ context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {

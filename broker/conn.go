@@ -80,6 +80,13 @@ func (c *conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// backlog is how many bytes wait for the peer to take them.
+func (c *conn) backlog() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept
+}
+
 func (c *conn) drain() {
 	for {
 		c.mu.Lock()

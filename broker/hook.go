@@ -151,6 +151,14 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c.letIn = true
 	h.b.metrics.connections.Inc()
 	who := c.who.Load()
+	if s := c.inheritedEvents; s != nil {
+		c.inheritedEvents = nil
+		if who.Operator && c.inherited != nil {
+			h.b.events.resume(s, c)
+		} else {
+			h.b.events.forget(s)
+		}
+	}
 	for filter, qos := range c.inherited {
 		if who.MaySubscribe(filter) {
 			h.subscribe(c, filter, qos)
@@ -165,6 +173,7 @@ func (h *hook) subscribe(c *client, filter string, qos byte) {
 	}
 	c.filters[filter] = qos
 	h.b.notifier.subscribe(context.Background(), c, filter, qos)
+	h.b.events.subscribe(c, filter, qos)
 }
 
 // OnDisconnect: the session ends with the connection if expire.
@@ -302,7 +311,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		case !validFilter(rest):
 			code, reason = codeFilterInvalid, "not a filter"
 		case shared || !who.MaySubscribe(rest):
-			code, reason = codeNotAuthorized, "not below a thing of this connection"
+			code, reason = codeNotAuthorized, "not below a thing of this connection, and events are for operators"
 		case i >= h.b.limits.FiltersPerSubscribe:
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
 		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
@@ -329,6 +338,7 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 		if _, ok := c.filters[f.Filter]; ok {
 			delete(c.filters, f.Filter)
 			h.b.notifier.unsubscribe(c, f.Filter)
+			h.b.events.unsubscribe(c, f.Filter)
 		} else {
 			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
 		}

@@ -17,6 +17,7 @@ type metrics struct {
 	acceptedOf    [opCount]prometheus.Counter  // the children of requests for "accepted"
 	denied        *prometheus.CounterVec
 	notifications *prometheus.CounterVec
+	events        *prometheus.CounterVec
 	takeovers     prometheus.Counter
 	panics        prometheus.Counter
 }
@@ -34,6 +35,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "thingjobs_mqtt_denied_total", Help: "Connections, publishes and subscriptions refused, by what was refused."}, []string{"what"}),
 		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "thingjobs_mqtt_notifications_total", Help: "Notifications by kind and outcome."}, []string{"kind", "outcome"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_events_total", Help: "Events handed to subscribers, by outcome; waiting and busy are tried again."}, []string{"outcome"}),
 		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "thingjobs_mqtt_takeovers_total", Help: "Connections ended because their client ID connected again."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
@@ -46,7 +49,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.requests, m.latency, m.denied, m.notifications, m.takeovers, m.panics} {
+	for _, c := range []prometheus.Collector{m.connections, m.requests, m.latency, m.denied, m.notifications, m.events, m.takeovers, m.panics} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

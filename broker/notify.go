@@ -585,7 +585,7 @@ func (c *client) send(m *message, qos byte) (outcome string) {
 }
 
 // writeNumbered is called with out locked, so that identifiers leave in order.
-func (c *client) writeNumbered(m *message) {
+func (c *client) writeNumbered(m *message) (id uint16) {
 	o := &c.out
 	if o.inflight == nil {
 		o.inflight = make(map[uint16]struct{})
@@ -597,17 +597,19 @@ func (c *client) writeNumbered(m *message) {
 	p := publish{version: c.version, topic: m.topic, payload: m.payload, id: 0x8000 + o.last - 1}
 	o.inflight[p.id] = struct{}{}
 	c.Write(p.append(make([]byte, 0, p.size())))
+	return p.id
 }
 
 // acknowledged makes room for what waits.
 func (c *client) acknowledged(id uint16) {
 	o := &c.out
 	o.Lock()
-	defer o.Unlock()
 	delete(o.inflight, id)
 	for len(o.waiting) > 0 && len(o.inflight) < o.window {
 		m := o.waiting[0]
 		o.waiting = o.waiting[1:]
 		c.writeNumbered(m)
 	}
+	o.Unlock()
+	c.b.events.acknowledged(c.events, id)
 }

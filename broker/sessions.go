@@ -58,9 +58,11 @@ type client struct {
 	// so its tree of topics, which takes 2.4 KB for each, has nothing to do.
 	filters map[string]byte
 	// inherited are those of the session that CONNECT may resume.
-	inherited map[string]byte
-	lastDeny  string
-	takeovers takeovers // written before the client ID is claimed
+	inherited       map[string]byte
+	inheritedEvents *subscriber
+	events          *subscriber // to events; nil: none
+	lastDeny        string
+	takeovers       takeovers // written before the client ID is claimed
 
 	out outbox
 }
@@ -236,6 +238,7 @@ type storedSession struct {
 	owner   *auth.Connection
 	mqtt    *mqtt.Client
 	filters map[string]byte
+	events  *subscriber // nil: none
 	expiry  *time.Timer
 }
 
@@ -395,6 +398,9 @@ func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) 
 		if err != nil {
 			return nil, err
 		}
+		if _, ok := s.b.operators[c.id.CertificateID]; ok {
+			return auth.BindOperator(binding, clientID, s.b.now(), exists)
+		}
 		return auth.Bind(binding, clientID, s.b.now(), exists)
 	case c.id.Insecure:
 		return auth.BindInsecure(clientID, exists)
@@ -465,7 +471,8 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			return errOwned
 		default:
 			if st != nil {
-				c.inherited = st.filters
+				c.inherited, c.inheritedEvents = st.filters, st.events
+				st.events = nil
 			}
 			s.unstore(clientID)
 			s.live[clientID] = c
@@ -478,7 +485,7 @@ func (s *Sessions) claim(c *client, clientID string) error {
 
 		s.b.metrics.takeovers.Inc()
 		if c.takeovers.follow(old.takeovers, time.Now()) {
-			s.b.log.Warn("connections with one client ID keep ending each other", "client", clientID, "thing", who.Things[0])
+			s.b.log.Warn("connections with one client ID keep ending each other", "client", clientID, "things", who.Things)
 		}
 		old.end(codeTakenOver, "the client ID connected again")
 		select {
@@ -491,13 +498,18 @@ func (s *Sessions) claim(c *client, clientID string) error {
 
 // sameOwner: the owner is the thing, not the certificate, so that a device may
 // come back with a new one.
+//
+// Without things it is the certificate of an operator.
 func sameOwner(a, b *auth.Connection) bool {
-	return slices.Equal(a.Things, b.Things)
+	return slices.Equal(a.Things, b.Things) && (len(a.Things) > 0 || a.CertificateID == b.CertificateID)
 }
 
 // mayResume also allows that a gateway got or lost things while it was away. What
 // it may no longer receive is taken from the session when it resumes.
 func mayResume(owner, who *auth.Connection) bool {
+	if len(owner.Things) == 0 || len(who.Things) == 0 {
+		return sameOwner(owner, who)
+	}
 	within := func(a, b *auth.Connection) bool {
 		for _, t := range a.Things {
 			if !b.Bound(t) {
@@ -526,11 +538,14 @@ func (s *Sessions) left(c *client) {
 	}
 	id := c.mqtt.ID
 	delete(s.live, id)
+	s.b.events.forget(c.inheritedEvents)
 	if !c.keep || s.closed {
+		s.b.events.forget(c.events)
 		s.forget(c.mqtt)
 		return
 	}
-	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt, filters: c.filters}
+	s.b.events.park(c.events)
+	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt, filters: c.filters, events: c.events}
 	life := s.b.limits.SessionExpiry
 	if c.version >= 5 {
 		life = min(life, time.Duration(c.mqtt.Properties.Props.SessionExpiryInterval)*time.Second)
@@ -557,6 +572,7 @@ func (s *Sessions) unstore(id string) {
 	}
 	st.expiry.Stop()
 	delete(s.stored, id)
+	s.b.events.forget(st.events)
 	for _, t := range st.owner.Things {
 		if s.storedFor[t] = slices.DeleteFunc(s.storedFor[t], func(o string) bool { return o == id }); len(s.storedFor[t]) == 0 {
 			delete(s.storedFor, t)

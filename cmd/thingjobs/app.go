@@ -94,7 +94,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		return nil, err
 	}
 	link := new(broker.Link) // the engine comes before the broker that it tells
-	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), Logger: log})
+	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), EventsOff: !cfg.Events.DefaultEnabled, Logger: log})
 	key, fresh, err := a.dir.adminKey(now)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,10 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 			return nil, err
 		}
 	}
-	a.brk, err = broker.New(broker.Options{Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg})
+	a.brk, err = broker.New(broker.Options{
+		Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg,
+		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -46,21 +46,22 @@ type Config struct {
 
 	Pprof bool `yaml:"pprof" name:"pprof" help:"Serve profiles at /debug/pprof/ of admin-addr, and /debug/free, which collects garbage and gives memory back. They need no signature."`
 
-	Store     StoreConfig     `yaml:"store" embed:"" prefix:"store-"`
-	Timeout   TimeoutConfig   `yaml:"timeout" embed:"" prefix:"timeout-"`
-	Rollout   RolloutConfig   `yaml:"rollout" embed:"" prefix:"rollout-"`
-	Schedule  ScheduleConfig  `yaml:"schedule" embed:"" prefix:"schedule-"`
-	Cancel    CancelConfig    `yaml:"cancel" embed:"" prefix:"cancel-"`
-	Limits    LimitsConfig    `yaml:"limits" embed:"" prefix:"limits-"`
-	Registry  RegistryConfig  `yaml:"registry" embed:"" prefix:"registry-"`
-	Policies  PoliciesConfig  `yaml:"policies" embed:"" prefix:"policies-"`
-	Retention RetentionConfig `yaml:"retention" embed:"" prefix:"retention-"`
+	Store      StoreConfig      `yaml:"store" embed:"" prefix:"store-"`
+	Timeout    TimeoutConfig    `yaml:"timeout" embed:"" prefix:"timeout-"`
+	Rollout    RolloutConfig    `yaml:"rollout" embed:"" prefix:"rollout-"`
+	Schedule   ScheduleConfig   `yaml:"schedule" embed:"" prefix:"schedule-"`
+	Cancel     CancelConfig     `yaml:"cancel" embed:"" prefix:"cancel-"`
+	Continuous ContinuousConfig `yaml:"continuous" embed:"" prefix:"continuous-"`
+	Events     EventsConfig     `yaml:"events" embed:"" prefix:"events-"`
+	Auth       AuthConfig       `yaml:"auth" embed:"" prefix:"auth-"`
+	Limits     LimitsConfig     `yaml:"limits" embed:"" prefix:"limits-"`
+	Registry   RegistryConfig   `yaml:"registry" embed:"" prefix:"registry-"`
+	Policies   PoliciesConfig   `yaml:"policies" embed:"" prefix:"policies-"`
+	Retention  RetentionConfig  `yaml:"retention" embed:"" prefix:"retention-"`
 
 	Throttle ThrottleConfig `yaml:"throttle" embed:"" prefix:"throttle-"`
 	Drain    time.Duration  `yaml:"drain" name:"drain" default:"10s" help:"How long a stop waits for what is in flight."`
 	Presign  presign.Config `yaml:"presign" kong:"-"`
-
-	Continuous ContinuousConfig `yaml:"continuous" embed:"" prefix:"continuous-"`
 }
 
 // StoreConfig is how the store uses the machine.
@@ -124,6 +125,7 @@ func (c *Config) Validate() error {
 		bad("drain", "durations are not negative")
 	}
 	c.validateJobs(bad)
+	c.validateEvents(bad)
 	c.validateLimits(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)

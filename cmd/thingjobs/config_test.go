@@ -68,6 +68,7 @@ func TestConfigPrintDefaults(t *testing.T) {
 	}
 	want := defaultConfig()
 	got.Names, want.Names = nil, nil // [] and none are the same
+	got.Auth.OperatorCertificates, want.Auth.OperatorCertificates = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("printed\n%+v\nwant\n%+v", got, want)
 	}
@@ -115,16 +116,18 @@ presign: {defaultRole: ""}
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
 	for names, set := range map[string]func(*Config){
-		"data":                func(c *Config) { c.Data = "" },
-		"mqttsAddr":           func(c *Config) { c.MQTTSAddr = "" },
-		"httpsAddr":           func(c *Config) { c.HTTPSAddr = "8443" },
-		"adminAddr":           func(c *Config) { c.AdminAddr = "0.0.0.0:8080" },
-		"insecureMqtt":        func(c *Config) { c.MQTTAddr = ":1883" },
-		"accountId":           func(c *Config) { c.AccountID = "12345678901x" },
-		"region":              func(c *Config) { c.Region = "" },
-		"store.memtableMB":    func(c *Config) { c.Store.MemtableSize = 1 },
-		"drain":               func(c *Config) { c.Drain = -time.Second },
-		"presign.defaultRole": func(c *Config) { c.Presign.DefaultRole = s3Role },
+		"data":                      func(c *Config) { c.Data = "" },
+		"mqttsAddr":                 func(c *Config) { c.MQTTSAddr = "" },
+		"httpsAddr":                 func(c *Config) { c.HTTPSAddr = "8443" },
+		"adminAddr":                 func(c *Config) { c.AdminAddr = "0.0.0.0:8080" },
+		"insecureMqtt":              func(c *Config) { c.MQTTAddr = ":1883" },
+		"accountId":                 func(c *Config) { c.AccountID = "12345678901x" },
+		"region":                    func(c *Config) { c.Region = "" },
+		"store.memtableMB":          func(c *Config) { c.Store.MemtableSize = 1 },
+		"drain":                     func(c *Config) { c.Drain = -time.Second },
+		"events.keepAfterRestart":   func(c *Config) { c.Events.KeepAfterRestart = -1 },
+		"auth.operatorCertificates": func(c *Config) { c.Auth.OperatorCertificates = []string{"c0ffee"} },
+		"presign.defaultRole":       func(c *Config) { c.Presign.DefaultRole = s3Role },
 	} {
 		c := defaultConfig()
 		set(&c)

@@ -30,6 +30,7 @@ func (d dataDir) path(name string) string { return filepath.Join(string(d), name
 func (d dataDir) store() string           { return d.path("store") }
 func (d dataDir) caFile() string          { return d.path("ca.pem") }
 func (d dataDir) devices() string         { return d.path("devices") }
+func (d dataDir) operators() string       { return d.path("operators") }
 
 // create makes the directory, for its owner alone.
 func (d dataDir) create() error {

@@ -24,7 +24,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the broker."`
 	Env      envCmd      `cmd:"" help:"Print export lines that point AWS clients of a shell at a running broker."`
 	Enroll   enrollCmd   `cmd:"" help:"Make thing, key, certificate and policy for devices, a ready-to-copy folder for each."`
-	Operator operatorCmd `cmd:"" help:"Create, list and revoke the access keys of operators."`
+	Operator operatorCmd `cmd:"" help:"Create, list and revoke the access keys of operators, and make their certificates."`
 	Demo     demoCmd     `cmd:"" help:"Run the main job from start to end with simulated devices."`
 	Config   configCmd   `cmd:"" help:"Show or check the configuration."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -17,6 +17,8 @@ type operatorCmd struct {
 	Create operatorCreateCmd `cmd:"" help:"Make an access key for an operator. The secret is shown once."`
 	List   operatorListCmd   `cmd:"" help:"List the access keys, without secrets."`
 	Revoke operatorRevokeCmd `cmd:"" help:"Revoke an access key, at once."`
+
+	Certificate operatorCertificateCmd `cmd:"" help:"Make a key and a certificate for MQTT, to subscribe to events with; prints the certificate's ID for auth.operatorCertificates."`
 }
 
 type operatorCreateCmd struct {

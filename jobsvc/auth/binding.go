@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
 
 // Connection is what one MQTT connection may act for. It is a value: when a
@@ -19,6 +20,8 @@ type Connection struct {
 	ClientID      string
 	CertificateID string   // "" when the connection proved nothing
 	Things        []string // sorted
+	// Operator: may subscribe to events, and need not have a thing.
+	Operator bool
 }
 
 // Refusal says why a connection is not let in. It is an error of the caller, fit
@@ -41,6 +44,23 @@ func Bind(b *jobsvc.Binding, clientID string, now time.Time, exists func(thing s
 	if len(b.Things) == 0 {
 		return nil, &Refusal{"the certificate is attached to no thing"}
 	}
+	return bindThings(b, clientID, exists)
+}
+
+// BindOperator is Bind for the certificate of an operator, which need not be attached to
+// anything.
+func BindOperator(b *jobsvc.Binding, clientID string, now time.Time, exists func(thing string) (bool, error)) (*Connection, error) {
+	if err := Usable(b, now); err != nil {
+		return nil, err
+	}
+	c, err := bindThings(b, clientID, exists)
+	if err == nil {
+		c.Operator = true
+	}
+	return c, err
+}
+
+func bindThings(b *jobsvc.Binding, clientID string, exists func(thing string) (bool, error)) (*Connection, error) {
 	c := &Connection{ClientID: clientID, CertificateID: b.ID}
 	name := thingOf(clientID)
 	if slices.Contains(b.Things, name) {
@@ -74,8 +94,13 @@ func Usable(b *jobsvc.Binding, now time.Time) error {
 	return nil
 }
 
+// insecureOperator is the client ID, up to a '#', that needs no thing on the listener for
+// development.
+const insecureOperator = "operator"
+
 // BindInsecure is Bind for a connection that proved nothing, on the listener for
-// development: it is the registered thing that its client ID names.
+// development: it is the registered thing that its client ID names, and an operator too.
+// One with the client ID operator, or operator# and anything, is an operator alone.
 func BindInsecure(clientID string, exists func(thing string) (bool, error)) (*Connection, error) {
 	name := thingOf(clientID)
 	if !jobsvc.IsThingName(name) {
@@ -84,10 +109,12 @@ func BindInsecure(clientID string, exists func(thing string) (bool, error)) (*Co
 	switch ok, err := exists(name); {
 	case err != nil:
 		return nil, err
+	case !ok && name == insecureOperator:
+		return &Connection{ClientID: clientID, Operator: true}, nil
 	case !ok:
 		return nil, &Refusal{"the client ID is not the name of a registered thing"}
 	}
-	return &Connection{ClientID: clientID, Things: []string{name}}, nil
+	return &Connection{ClientID: clientID, Things: []string{name}, Operator: true}, nil
 }
 
 // thingOf cuts what agents that open several connections append: thing, thing#2.
@@ -104,18 +131,18 @@ func (c *Connection) MayPublish(topic string) bool {
 	return ok && strings.HasPrefix(rest, "jobs/")
 }
 
-// MaySubscribe tells whether the filter is below a bound thing, named literally.
-// Shared subscriptions are a tool of operators.
+// MaySubscribe tells whether the filter is below a bound thing, named literally, or an
+// operator's below $aws/events/. Nobody has shared subscriptions.
 func (c *Connection) MaySubscribe(filter string) bool {
 	_, ok := c.own(filter)
-	return ok
+	return ok || c.Operator && strings.HasPrefix(filter, wire.EventTopics)
 }
 
 // MayReceive tells whether a message on the topic may be delivered, whatever
 // filter asked for it.
 func (c *Connection) MayReceive(topic string) bool {
 	_, ok := c.own(topic)
-	return ok
+	return ok || c.Operator && strings.HasPrefix(topic, wire.EventTopics)
 }
 
 // Bound tells whether the connection may act for the thing.

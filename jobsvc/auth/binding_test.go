@@ -69,9 +69,59 @@ func TestBind(t *testing.T) {
 	if c, err := BindInsecure("pump-1#2", exists); err != nil || !slices.Equal(c.Things, []string{"pump-1"}) {
 		t.Errorf("insecure: %+v, %v", c, err)
 	}
-	for _, id := range []string{"", "pump-9", "a b"} {
+	// On the listener for development everyone is an operator; one name needs no thing.
+	for id, things := range map[string][]string{"pump-1": {"pump-1"}, "operator": nil, "operator#2": nil} {
+		if c, err := BindInsecure(id, exists); err != nil || !c.Operator || !slices.Equal(c.Things, things) {
+			t.Errorf("insecure %q: %+v, %v", id, c, err)
+		}
+	}
+	for _, id := range []string{"", "pump-9", "a b", "operator-2"} {
 		if _, err := BindInsecure(id, exists); err == nil {
 			t.Errorf("insecure %q was let in", id)
+		}
+	}
+}
+
+// TestBindOperator: an operator's certificate needs no thing, and is no way to be one.
+func TestBindOperator(t *testing.T) {
+	now := time.Unix(1773136802, 0)
+	exists := func(name string) (bool, error) { return name == "pump-1" || name == "pump-2", nil }
+	cert := func(status jobsvc.CertificateStatus, things ...string) *jobsvc.Binding {
+		return &jobsvc.Binding{Certificate: jobsvc.Certificate{ID: "c0ffee", Status: status}, Things: things}
+	}
+	for _, tt := range []struct {
+		name     string
+		binding  *jobsvc.Binding
+		clientID string
+		things   []string
+		refused  bool
+	}{
+		{"no thing", cert(jobsvc.CertificateActive), "console", nil, false},
+		{"with a thing", cert(jobsvc.CertificateActive, "pump-1"), "pump-1", []string{"pump-1"}, false},
+		{"as a thing that is not its", cert(jobsvc.CertificateActive), "pump-2#x", nil, true},
+		{"inactive", cert(jobsvc.CertificateInactive), "console", nil, true},
+	} {
+		c, err := BindOperator(tt.binding, tt.clientID, now, exists)
+		if tt.refused {
+			if r := (*Refusal)(nil); !errors.As(err, &r) {
+				t.Errorf("%s: got %+v, %v; want a refusal", tt.name, c, err)
+			}
+			continue
+		}
+		if err != nil || !c.Operator || !slices.Equal(c.Things, tt.things) || c.CertificateID != "c0ffee" {
+			t.Errorf("%s: got %+v, %v", tt.name, c, err)
+		}
+	}
+	op := &Connection{ClientID: "console", Operator: true}
+	for topic, may := range map[string]bool{
+		"$aws/events/#": true, "$aws/events/job/+/completed": true, "$aws/events": false, "$aws/#": false, "#": false, "$aws/+/job/#": false,
+		"$aws/eventsx/a": false, "$aws/things/pump-1/jobs/notify": false,
+	} {
+		if op.MaySubscribe(topic) != may || op.MayReceive(topic) != may {
+			t.Errorf("an operator and %s: subscribe %v, receive %v", topic, op.MaySubscribe(topic), op.MayReceive(topic))
+		}
+		if op.MayPublish(topic) {
+			t.Errorf("an operator may publish %s", topic)
 		}
 	}
 }

@@ -318,7 +318,7 @@ func (f *follower) cover(job *jobsvc.Job, entered, first bool) (made bool, err e
 func (f *follower) make(job *jobsvc.Job, number int64) {
 	x := jobsvc.NewJobExecution(job, f.thing, number, f.now)
 	if full(f.queue) {
-		refuse(f.tx, f.queue, &x, f.now)
+		f.e.refuse(f.tx, f.queue, &x, f.now)
 		return
 	}
 	f.queue.Pending = append(f.queue.Pending, x)
@@ -356,11 +356,12 @@ func full(q *jobsvc.Queue) bool { return len(q.Pending) >= jobsvc.MaxPending }
 // refuse ends a new execution that there is no room for. Something is wrong with the
 // thing, or with who makes its jobs. The operator sees it in the counts, and everyone
 // else's rollout goes on.
-func refuse(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, now time.Time) {
+func (e *Engine) refuse(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, now time.Time) {
 	x.StatusDetails = map[string]string{"reason": fmt.Sprintf("The thing has %d pending executions already.", len(q.Pending))}
 	x.Cancel(false, now)
 	tx.IndexExecution(x, "", x.Status)
 	tx.PutEnded(x)
+	e.executionEvent(tx, x)
 }
 
 // createCovered is createExecution for a CONTINUOUS job. Since the rollout read its name

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -84,6 +85,8 @@ type Options struct {
 	Rules *jobsvc.JobRules
 	// Limits bound requests and what there may be; nil means jobsvc.GenerousLimits.
 	Limits *jobsvc.Limits
+	// EventsOff: no events are sent until UpdateEventConfigurations says so.
+	EventsOff bool
 	// Now is the clock of every decision; nil means the store's.
 	Now func() time.Time
 }
@@ -101,6 +104,8 @@ type Engine struct {
 	wake chan struct{}
 	// settle has room for one word to Run that there are jobs to settle.
 	settle chan struct{}
+
+	eventsWanted atomic.Bool
 
 	dynamic  dynamicCache
 	presence presence

@@ -34,6 +34,8 @@ type world struct {
 	rules  *jobsvc.JobRules // nil for the service's
 	limits *jobsvc.Limits   // nil for the generous
 
+	eventsOff bool
+
 	mu    sync.Mutex
 	hints []engine.Hint // guarded by mu
 	docs  *documents
@@ -79,7 +81,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Rules: w.rules, Limits: w.limits, Now: w.tick})
+	w.Engine = engine.New(s, engine.Options{Account: account, Notifier: w, Documents: w.docs, Issuer: issuer{}, Rules: w.rules, Limits: w.limits, EventsOff: w.eventsOff, Now: w.tick})
 }
 
 // tick moves the clock a little with every look, as the store's does.

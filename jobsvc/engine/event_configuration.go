@@ -9,7 +9,7 @@ import (
 )
 
 // DescribeEventConfigurations tells which kinds of events are sent. Those about jobs are,
-// until somebody says otherwise.
+// until somebody says otherwise, unless Options.EventsOff.
 //
 // AWS: DescribeEventConfigurations. Differs from AWS, where all are off at first.
 func (e *Engine) DescribeEventConfigurations(ctx context.Context) (*jobsvc.EventConfigurations, error) {
@@ -17,14 +17,23 @@ func (e *Engine) DescribeEventConfigurations(ctx context.Context) (*jobsvc.Event
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return orDefaultEvents(c), nil
+	return e.orDefaultEvents(c), nil
 }
 
-func orDefaultEvents(c *jobsvc.EventConfigurations) *jobsvc.EventConfigurations {
-	if c != nil {
+var (
+	eventsDefault    = &jobsvc.EventConfigurations{Enabled: map[string]bool{jobsvc.EventJob: true, jobsvc.EventJobExecution: true}}
+	eventsDefaultOff = &jobsvc.EventConfigurations{}
+)
+
+// orDefaultEvents gives what is not to be changed.
+func (e *Engine) orDefaultEvents(c *jobsvc.EventConfigurations) *jobsvc.EventConfigurations {
+	switch {
+	case c != nil:
 		return c
+	case e.opts.EventsOff:
+		return eventsDefaultOff
 	}
-	return &jobsvc.EventConfigurations{Enabled: map[string]bool{jobsvc.EventJob: true, jobsvc.EventJobExecution: true}}
+	return eventsDefault
 }
 
 // UpdateEventConfigurations turns kinds of events on and off; kinds that are not named
@@ -41,12 +50,14 @@ func (e *Engine) UpdateEventConfigurations(ctx context.Context, enabled map[stri
 		if err != nil {
 			return err
 		}
-		c := *orDefaultEvents(stored)
+		c := *e.orDefaultEvents(stored)
 		if c.CreatedAt.IsZero() {
 			c.CreatedAt = now
 		}
 		c.UpdatedAt = now
-		c.Enabled = maps.Clone(c.Enabled)
+		if c.Enabled = maps.Clone(c.Enabled); c.Enabled == nil {
+			c.Enabled = make(map[string]bool)
+		}
 		maps.Copy(c.Enabled, enabled)
 		tx.PutEventConfigurations(&c)
 		return nil

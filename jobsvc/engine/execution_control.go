@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
@@ -92,6 +93,10 @@ func (e *Engine) DeleteJobExecution(ctx context.Context, r *jobsvc.DeleteJobExec
 	if err := r.Validate(); err != nil {
 		return err
 	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
 	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
 		// Peek: a delete of the job that was committed before us is seen; its sweep finds
 		// the mark that was committed before it.
@@ -107,7 +112,7 @@ func (e *Engine) DeleteJobExecution(ctx context.Context, r *jobsvc.DeleteJobExec
 			return err
 		}
 		if x := q.Find(r.JobID); x != nil && x.ExecutionNumber == r.ExecutionNumber {
-			return e.deletePending(tx, q, x, job, r.Force)
+			return e.deletePending(tx, q, x, job, r.Force, now)
 		}
 		x, err := tx.Ended(r.ThingName, r.JobID, r.ExecutionNumber)
 		if err != nil {
@@ -118,6 +123,7 @@ func (e *Engine) DeleteJobExecution(ctx context.Context, r *jobsvc.DeleteJobExec
 		}
 		tx.IndexExecution(x, x.Status, "")
 		tx.MarkDeleted(x)
+		e.deletedEvent(tx, x, now)
 		return nil
 	})
 	if err != nil {
@@ -128,7 +134,7 @@ func (e *Engine) DeleteJobExecution(ctx context.Context, r *jobsvc.DeleteJobExec
 	return nil
 }
 
-func (e *Engine) deletePending(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, job *jobsvc.Job, force bool) error {
+func (e *Engine) deletePending(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, job *jobsvc.Job, force bool, now time.Time) error {
 	if s := asSwept(x, job).Status; s == jobsvc.StatusInProgress && !force {
 		return jobsvc.Errorf(jobsvc.CodeInvalidStateTransition, "The execution of job %s is %s: it can be deleted with force only.", x.JobID, s)
 	}
@@ -137,5 +143,6 @@ func (e *Engine) deletePending(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecu
 	clearTimeout(tx, &before)
 	tx.IndexExecution(&before, before.Status, "")
 	tx.MarkDeleted(&before)
+	e.deletedEvent(tx, &before, now)
 	return e.saveQueue(tx, before.ThingName, q, before.NamespaceID)
 }

@@ -216,6 +216,7 @@ func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time
 	job.Concurrent = true
 	job.LastUpdatedAt = now
 	tx.SetTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
+	e.jobEvent(tx, jobsvc.EventCancellationInProgress, job, nil, now)
 }
 
 // dropRollout stops making executions: unreleased things never get one.
@@ -279,6 +280,7 @@ func (e *Engine) beginDelete(tx *store.Tx, job *jobsvc.Job, now time.Time) {
 	job.LastUpdatedAt = now
 	tx.PutJob(job)
 	tx.SetTimer(store.JobTimer(store.TimerDelete, job.ID, job.CreatedAt))
+	e.jobEvent(tx, jobsvc.EventDeletionInProgress, job, nil, now)
 }
 
 // jobIn reads the job of the transaction's scope, for an operation that may name its

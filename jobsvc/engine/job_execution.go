@@ -67,6 +67,7 @@ func (e *Engine) saveChange(tx *store.Tx, before, x *jobsvc.JobExecution) {
 	tx.IndexExecution(x, before.Status, x.Status)
 	if x.Status.Terminal() {
 		tx.PutEnded(x)
+		e.executionEvent(tx, x)
 	}
 	if old, due := before.Deadline(), x.Deadline(); !old.Equal(due) {
 		clearTimeout(tx, before)

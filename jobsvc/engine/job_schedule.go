@@ -327,7 +327,7 @@ func (e *Engine) endSchedule(tx *store.Tx, job *jobsvc.Job, now time.Time) error
 		return err
 	}
 	if end.IsZero() || now.Before(end) {
-		stopJob(tx, job, now)
+		e.stopJob(tx, job, now)
 	} else {
 		e.reachEnd(tx, job, now)
 	}
@@ -341,19 +341,19 @@ func (e *Engine) reachEnd(tx *store.Tx, job *jobsvc.Job, now time.Time) {
 		e.cancel(tx, job, b == jobsvc.EndForceCancel, now)
 		job.ReasonCode = reasonEndTime
 	default:
-		stopJob(tx, job, now)
+		e.stopJob(tx, job, now)
 	}
 }
 
 // stopJob lets a job make no further executions. Those there are go on, but for QUEUED ones
 // that only a maintenance window would let begin. One that never began is complete. The
 // end time of a job whose last window closed before it is still to come: it may cancel.
-func stopJob(tx *store.Tx, job *jobsvc.Job, now time.Time) {
+func (e *Engine) stopJob(tx *store.Tx, job *jobsvc.Job, now time.Time) {
 	if job.Stopped {
 		return
 	}
 	if job.Waiting() {
-		complete(tx, job, now)
+		e.complete(tx, job, &jobsvc.JobProcessDetails{}, now) // it has made no execution
 		job.Stopped, job.RolloutDone = true, true
 		return
 	}

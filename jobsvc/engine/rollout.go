@@ -454,7 +454,7 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 	}
 	x := jobsvc.NewJobExecution(job, thing, 1, now)
 	if full(q) {
-		refuse(tx, q, &x, now)
+		e.refuse(tx, q, &x, now)
 		return true, nil
 	}
 	q.Pending = append(q.Pending, x)

@@ -77,7 +77,7 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 		if err != nil || j == nil || !completable(j) || !j.CreatedAt.Equal(job.CreatedAt) {
 			return err
 		}
-		complete(tx, j, now)
+		e.complete(tx, j, &counts, now)
 		tx.PutJob(j)
 		return nil
 	})
@@ -94,12 +94,14 @@ func completable(j *jobsvc.Job) bool {
 	return j.TargetSelection == jobsvc.TargetSnapshot && j.Status == jobsvc.JobInProgress && j.RolloutDone
 }
 
-// complete ends a job that has nothing left to do; the caller writes it.
-func complete(tx *store.Tx, job *jobsvc.Job, now time.Time) {
+// complete ends a job that has nothing left to do; the caller writes it. counts are those
+// of its executions.
+func (e *Engine) complete(tx *store.Tx, job *jobsvc.Job, counts *jobsvc.JobProcessDetails, now time.Time) {
 	clearSchedule(tx, job)
 	job.Status = jobsvc.JobCompleted
 	job.CompletedAt = now
 	job.LastUpdatedAt = now
+	e.jobEvent(tx, jobsvc.EventCompleted, job, counts, now)
 }
 
 const (

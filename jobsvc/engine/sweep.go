@@ -51,6 +51,7 @@ func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 			j.Concurrent = false
 			j.LastUpdatedAt = now
 			tx.PutJob(j)
+			e.jobEvent(tx, jobsvc.EventCanceled, j, nil, now)
 		}
 		return nil
 	})
@@ -69,8 +70,12 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 	if job == nil || job.Status != jobsvc.JobDeletionInProgress {
 		return e.dropTimer(ctx, t)
 	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return err
+	}
 	err = e.sweep(ctx, job.ID, jobsvc.JobExecutionStatuses(), func(tx *store.Tx, ref store.ExecutionRef) error {
-		return e.deleteExecution(tx, ref, job.ID)
+		return e.deleteExecution(tx, ref, job.ID, now)
 	})
 	if err != nil {
 		return err
@@ -94,6 +99,7 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 			return err
 		}
 		tx.DeleteJob(j)
+		e.jobEvent(tx, jobsvc.EventDeleted, j, nil, now)
 		tx.ClearTimer(t)
 		return nil
 	})
@@ -159,7 +165,7 @@ func (e *Engine) changePending(tx *store.Tx, ref store.ExecutionRef, jobID strin
 }
 
 // deleteExecution takes one execution away, wherever it stands by now.
-func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID string) error {
+func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID string, now time.Time) error {
 	q, err := tx.Queue(ref.Thing)
 	if err != nil {
 		return err
@@ -169,6 +175,7 @@ func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID str
 		q.Remove(jobID)
 		clearTimeout(tx, &before)
 		tx.IndexExecution(&before, before.Status, "")
+		e.deletedEvent(tx, &before, now)
 		return e.saveQueue(tx, ref.Thing, q, before.NamespaceID)
 	}
 	x, err := tx.Ended(ref.Thing, jobID, ref.Number)
@@ -177,6 +184,7 @@ func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID str
 	}
 	tx.DeleteEnded(ref.Thing, jobID, ref.Number)
 	tx.IndexExecution(x, x.Status, "")
+	e.deletedEvent(tx, x, now)
 	return nil
 }
 

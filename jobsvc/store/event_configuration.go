@@ -22,6 +22,16 @@ func (t *Tx) EventConfigurations() (*jobsvc.EventConfigurations, error) {
 	return decodeJSON[jobsvc.EventConfigurations](b)
 }
 
+// PeekEventConfigurations is EventConfigurations from any scope. They are shared: not to
+// be changed.
+func (t *Tx) PeekEventConfigurations() (*jobsvc.EventConfigurations, error) {
+	b, err := t.peek(newKey(tagMeta, eventsName))
+	if err != nil {
+		return nil, err
+	}
+	return t.s.eventsOn.decode(eventsName, b)
+}
+
 // PutEventConfigurations writes the event configurations.
 func (t *Tx) PutEventConfigurations(c *jobsvc.EventConfigurations) {
 	t.tx.Put(newKey(tagMeta, eventsName), encodeJSON(c))

@@ -53,6 +53,7 @@ const (
 	tagTemplateByTime = 'Z' // createdAt descending, template → –              scope sys jobtemplate/
 	tagTags           = 't' // kind, name → []Tag                                   scope of the resource
 	tagTargetJobs     = 'J' // kind, thing or group → jobs that follow it         scope sys target/
+	tagEvent          = 'O' // stamp, scope kind, thing or job → Event             scope thing or job
 	tagMeta           = 's' // name → installation-wide settings                    scope sys meta/
 )
 
@@ -235,6 +236,10 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 		c.byte()
 		c.uint()
 		c.byte()
+		kind := kv.ScopeKind(c.byte())
+		return kv.Scope{Kind: kind, ID: c.name()}, c.ok
+	case tagEvent:
+		c.uint()
 		kind := kv.ScopeKind(c.byte())
 		return kv.Scope{Kind: kind, ID: c.name()}, c.ok
 	case tagGroup:

@@ -74,6 +74,8 @@ var goldenKeys = []struct {
 	{"tags of a template", Resource{jobsvc.ARNJobTemplate, "ota"}.tagsKey(), "tjobtemplate<00>ota<00>", kv.Sys("jobtemplate/ota")},
 	{"count of jobs", newKey(tagJobCount).byte(countDeleting), "C<04>", kv.Sys("jobs")},
 	{"jobs of a target", newKey(tagTargetJobs, jobsvc.ARNThingGroup, "north"), "Jthinggroup<00>north<00>", kv.Sys("target/thinggroup/north")},
+	{"event of an execution", eventKey(0x0102030405060708, kv.Thing("pump-17")), "O<0102030405060708>tpump-17<00>", kv.Thing("pump-17")},
+	{"event of a job", eventKey(0x0102030405060708, kv.Job("fw")), "O<0102030405060708>jfw<00>", kv.Job("fw")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -81,7 +83,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertOfCA, tagCA, tagNewest, tagOldest, tagPolicyVersion, tagPolicyTarget,
-	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagTargetJobs, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagTargetJobs, tagEvent, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
@@ -21,13 +22,15 @@ type Store struct {
 	jobs       recordCache[jobsvc.Job]
 	accessKeys recordCache[jobsvc.AccessKey]
 	queues     *queueCache
+	eventsOn   recordCache[jobsvc.EventConfigurations]
 	tokenKey   []byte
+	events     chan struct{} // has room for one word that there are new ones
 }
 
 // Open takes a kv.DB into use: an empty one gets the layout's version, one of
 // another version is refused.
 func Open(ctx context.Context, db kv.DB) (*Store, error) {
-	s := &Store{db: db, queues: newQueueCache()}
+	s := &Store{db: db, queues: newQueueCache(), events: make(chan struct{}, 1)}
 	k := newKey(tagMeta, "version")
 	_, err := db.Update(ctx, metaScope("version"), func(tx kv.Tx) error {
 		items, err := tx.Get(k)
@@ -101,16 +104,22 @@ func ReadsPending(thing string) Reads { return Reads{newKey(tagQueue, thing)} }
 
 // Update runs fn as one transaction, see kv.DB.
 func (s *Store) Update(ctx context.Context, scope kv.Scope, fn func(*Tx) error) ([]kv.Event, error) {
-	return s.db.Update(ctx, scope, func(tx kv.Tx) error { return fn(&Tx{tx: tx, s: s}) })
+	var stored atomic.Bool
+	events, err := s.db.Update(ctx, scope, func(tx kv.Tx) error { return (&Tx{tx: tx, s: s, stored: &stored}).run(fn) })
+	s.tellEvents(&stored)
+	return events, err
 }
 
 // UpdateMany runs independent transactions, see kv.DB.
 func (s *Store) UpdateMany(ctx context.Context, ops []Op) []kv.Result {
 	raw := make([]kv.Op, len(ops))
+	var stored atomic.Bool
 	for i, op := range ops {
-		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return op.Fn(&Tx{tx: tx, s: s}) }, Reads: op.Reads}
+		raw[i] = kv.Op{Scope: op.Scope, Fn: func(tx kv.Tx) error { return (&Tx{tx: tx, s: s, stored: &stored}).run(op.Fn) }, Reads: op.Reads}
 	}
-	return s.db.UpdateMany(ctx, raw)
+	results := s.db.UpdateMany(ctx, raw)
+	s.tellEvents(&stored)
+	return results
 }
 
 func (s *Store) get(ctx context.Context, k key) ([]byte, error) {

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"sync/atomic"
+
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
@@ -11,6 +13,21 @@ type Tx struct {
 	tx  kv.Tx
 	s   *Store
 	key [1][]byte // of the call under way: an argument list is garbage for each
+
+	atEnd  []func() error
+	stored *atomic.Bool // gets true when an event was written
+}
+
+// AtEnd has f run at the end of the transaction, if its fn has not failed.
+func (t *Tx) AtEnd(f func() error) { t.atEnd = append(t.atEnd, f) }
+
+// run is fn with what it leaves for the end.
+func (t *Tx) run(fn func(*Tx) error) error {
+	err := fn(t)
+	for i := 0; i < len(t.atEnd) && err == nil; i++ {
+		err = t.atEnd[i]()
+	}
+	return err
 }
 
 // After leaves an event for the caller, see kv.Tx.

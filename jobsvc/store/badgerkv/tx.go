@@ -198,6 +198,10 @@ func (t *tx) Add(key []byte, delta int64) {
 	}
 }
 
+// Stamp is of the clock, whose record is in the batch when it must be. The committer runs
+// transactions in the order in which it commits them.
+func (t *tx) Stamp() int64 { return t.c.db.clock.next() }
+
 func (t *tx) After(e kv.Event) { t.events = append(t.events, e) }
 
 func (t *tx) check(key []byte) error {

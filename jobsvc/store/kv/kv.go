@@ -217,6 +217,12 @@ type Tx interface {
 	// Add changes a counter, of any scope, by delta. It never conflicts, and
 	// counters are seen by DB.Counters only, not by Get, Peek or Scan.
 	Add(counter []byte, delta int64)
+	// Stamp gives a number by which to order what the transaction writes, in a key
+	// mostly: more than any of another transaction that was committed before this one
+	// began, and never given twice, over restarts and imports too. What is committed with
+	// it becomes readable in its order: a reader that has seen a stamp finds no new lower
+	// one. It is the time of the store's clock, in Unix nanoseconds.
+	Stamp() int64
 	// After leaves an event for the caller. It is handed over when the commit is
 	// known to have succeeded; a run of fn that does not commit leaves nothing.
 	After(Event)

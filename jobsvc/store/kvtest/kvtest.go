@@ -68,6 +68,8 @@ func Run(t *testing.T, open Open) {
 		{"Reopen", testReopen},
 		{"Clock", testClock},
 		{"ClockConcurrent", testClockConcurrent},
+		{"Stamp", testStamp},
+		{"StampConcurrent", testStampConcurrent},
 		{"Canceled", testCanceled},
 		{"Close", testClose},
 		{"CloseWaits", testCloseWaits},

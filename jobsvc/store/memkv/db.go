@@ -153,7 +153,7 @@ func (db *DB) UpdateMany(ctx context.Context, ops []kv.Op) []kv.Result {
 
 // run runs fn on a copy of the store.
 func (db *DB) run(s kv.Scope, fn func(kv.Tx) error) (t *tx, err error) {
-	t = &tx{scope: s, scopeOf: db.opt.ScopeOf, tree: db.data.current.Load().Copy()}
+	t = &tx{db: db, scope: s, scopeOf: db.opt.ScopeOf, tree: db.data.current.Load().Copy()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("memkv: panic in the transaction of %s: %v", s, p)
@@ -170,11 +170,16 @@ func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	if err := db.check(ctx); err != nil {
 		return time.Time{}, err
 	}
+	return time.Unix(0, db.data.tick(db.opt.Now)), nil
+}
+
+// tick moves the clock on and gives its time.
+func (d *data) tick(machine func() time.Time) int64 {
 	for {
-		last := db.data.clock.Load()
-		now := max(db.opt.Now().UnixNano(), last+1)
-		if db.data.clock.CompareAndSwap(last, now) {
-			return time.Unix(0, now), nil
+		last := d.clock.Load()
+		now := max(machine().UnixNano(), last+1)
+		if d.clock.CompareAndSwap(last, now) {
+			return now
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 // tx works on a tree of its own.
 type tx struct {
+	db      *DB
 	scope   kv.Scope
 	scopeOf kv.ScopeOf // nil: nothing is checked
 	tree    *tree
@@ -79,6 +80,9 @@ func (t *tx) Add(counter []byte, delta int64) {
 	e, _ := t.tree.Get(string(counter))
 	t.tree.Set(string(counter), entry{n: e.n + delta, counter: true})
 }
+
+// Stamp: transactions run one at a time, so they are committed in the order of the clock.
+func (t *tx) Stamp() int64 { return t.db.data.tick(t.db.opt.Now) }
 
 func (t *tx) After(e kv.Event) { t.events = append(t.events, e) }
 
