@@ -20,7 +20,7 @@ func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 	if err != nil {
 		return err
 	}
-	if job == nil || job.Status != jobsvc.JobCanceled {
+	if job == nil || job.Status != jobsvc.JobCanceled || !job.Concurrent { // swept already, the last time
 		return e.dropTimer(ctx, t)
 	}
 	statuses := []jobsvc.JobExecutionStatus{jobsvc.StatusQueued}
