@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ import (
 //	cancel-execution pump-1 fw     delete-execution pump-1 fw 1
 //	advance 5m                     outage 5m                              restart
 //
-// A name is a word; text with blanks is in double quotes.
+// A name is a word; text with blanks is in double quotes. pump-{1-3} stands for pump-1,
+// pump-2 and pump-3.
 type command struct {
 	verb  string
 	thing string // of what a device does
@@ -42,6 +44,7 @@ func parseCommand(line string) (command, error) {
 	if err != nil || len(words) == 0 {
 		return c, fmt.Errorf("%q: no command (%v)", line, err)
 	}
+	words = expand(words)
 	if len(words) > 1 && slices.Contains(deviceVerbs, words[1]) {
 		c.thing, words = words[0], words[1:]
 	}
@@ -76,6 +79,24 @@ func splitWords(line string) ([]string, error) {
 		return nil, fmt.Errorf("a quote is missing")
 	}
 	return words, nil
+}
+
+var numbered = regexp.MustCompile(`^(.*)\{(\d+)-(\d+)\}$`)
+
+// expand puts a name for each number in the place of those with braces.
+func expand(words []string) []string {
+	var all []string
+	for _, w := range words {
+		m := numbered.FindStringSubmatch(w)
+		if m == nil {
+			all = append(all, w)
+			continue
+		}
+		for i := mustInt(m[2]); i <= mustInt(m[3]); i++ {
+			all = append(all, fmt.Sprintf("%s%0*d", m[1], len(m[3]), i))
+		}
+	}
+	return all
 }
 
 // arg is the nth argument, "" when there are fewer.

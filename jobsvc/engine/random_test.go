@@ -159,23 +159,23 @@ func (g *generator) createJob() string {
 	line := "create-job " + g.job() + g.targets() + g.namespace()
 	line += g.maybe(2, func() string { return "--timeout " + g.one("1m 2m 10m") })
 	line += g.rate(true) + g.abort()
-	if acts.retry {
+	if acts["retry"] {
 		line += g.maybe(2, func() string {
 			return "--retry " + strings.ReplaceAll(g.one("FAILED:1 FAILED:2 TIMED_OUT:1 FAILED:2+TIMED_OUT:1 ALL:2"), "+", " --retry ")
 		})
 	}
 	continuous := ""
-	if acts.continuous {
+	if acts["continuous"] {
 		continuous = g.maybe(2, g.always("--continuous"))
 	}
 	line += continuous
-	if acts.windows && continuous != "" {
+	if acts["windows"] && continuous != "" {
 		line += g.maybe(3, func() string {
 			return `--window "cron(` + g.one("*/10 */15 5,12 30") + ` * * * ? *) for ` + g.one("3m 4m 11m") + `"`
 		})
 	}
 	line += g.maybe(5, func() string { return "--start " + g.one("1m0.25s 5m0.25s") })
-	if acts.endTime {
+	if acts["end"] {
 		line += g.maybe(4, func() string {
 			return "--end " + g.one("6m0.5s 20m0.5s") + " --at-end " + g.one("STOP_ROLLOUT CANCEL FORCE_CANCEL")
 		})
@@ -184,7 +184,7 @@ func (g *generator) createJob() string {
 }
 
 func (g *generator) rate(create bool) string {
-	if !acts.pacing {
+	if !acts["pacing"] {
 		return ""
 	}
 	return g.maybe(3, func() string {
@@ -204,7 +204,7 @@ func (g *generator) rate(create bool) string {
 }
 
 func (g *generator) abort() string {
-	if !acts.abort {
+	if !acts["abort"] {
 		return ""
 	}
 	return g.maybe(3, func() string { return "--abort " + g.one("FAILED:50:2 ALL:33.34:3 TIMED_OUT:10:1 REJECTED:100:1") })
