@@ -235,6 +235,28 @@ func (e *JobExecution) Remove(now time.Time) bool {
 	return true
 }
 
+// Retry is the QUEUED execution that follows one which ended FAILED or TIMED_OUT, in the
+// same chain: without its details, timers and times.
+func (e *JobExecution) Retry(now time.Time) JobExecution {
+	next := JobExecution{
+		ThingName:       e.ThingName,
+		ThingID:         e.ThingID,
+		JobID:           e.JobID,
+		NamespaceID:     e.NamespaceID,
+		ExecutionNumber: e.ExecutionNumber + 1,
+		RetryAttempt:    e.RetryAttempt + 1,
+		TimedOutRetries: e.TimedOutRetries,
+		Status:          StatusQueued,
+		VersionNumber:   1,
+		QueuedAt:        now,
+		LastUpdatedAt:   now,
+	}
+	if e.Status == StatusTimedOut {
+		next.TimedOutRetries++
+	}
+	return next
+}
+
 func (e *JobExecution) begin(timeout time.Duration, now time.Time) {
 	if e.Status == StatusInProgress {
 		return

@@ -9,6 +9,7 @@ type Limits struct {
 	DocumentBytes      int   // of a job document
 	TargetsPerJob      int   // in sum, with those associated later
 	RolloutPerMinute   int64 // the highest rate a job may ask for
+	RolloutDefault     int64 // the rate, a minute, of a job that asks for none; 0: as fast as can be
 	Retries            int64 // of all criteria of a job together
 	MaintenanceWindows int   // of a job
 	StatusDetailsPairs int
@@ -76,6 +77,7 @@ func GenerousLimits() Limits {
 func AWSLimits() Limits {
 	l := GenerousLimits()
 	l.MaintenanceWindows = 1
+	l.RolloutDefault = MaxRolloutPerMinute
 	l.ThingTypeDeleteDelay = 5 * time.Minute
 	l.PolicyDocumentChars = 2048
 	l.ActiveSnapshotJobs = 100

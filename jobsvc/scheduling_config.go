@@ -46,6 +46,12 @@ type JobRules struct {
 	AllowSnapshotWindows bool
 	// ForceAfterCancel lets a CANCELED job be canceled with force once more.
 	ForceAfterCancel bool
+
+	// DefaultInProgress is the TimeoutConfig of jobs that have none; 0 is no limit.
+	DefaultInProgress time.Duration
+	// PaceAssociatedTargets has the things of targets that were associated later wait for the
+	// rate of their job's rollout.
+	PaceAssociatedTargets bool
 }
 
 // DefaultJobRules are those of the service, where it has them.

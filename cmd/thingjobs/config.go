@@ -48,6 +48,7 @@ type Config struct {
 
 	Store    StoreConfig    `yaml:"store" embed:"" prefix:"store-"`
 	Timeout  TimeoutConfig  `yaml:"timeout" embed:"" prefix:"timeout-"`
+	Rollout  RolloutConfig  `yaml:"rollout" embed:"" prefix:"rollout-"`
 	Schedule ScheduleConfig `yaml:"schedule" embed:"" prefix:"schedule-"`
 	Cancel   CancelConfig   `yaml:"cancel" embed:"" prefix:"cancel-"`
 	Limits   LimitsConfig   `yaml:"limits" embed:"" prefix:"limits-"`
@@ -69,6 +70,13 @@ type StoreConfig struct {
 // TimeoutConfig is about execution timeouts.
 type TimeoutConfig struct {
 	GraceAfterRestart time.Duration `yaml:"graceAfterRestart" name:"grace-after-restart" default:"60s" help:"How long timeouts that came due while the broker was down wait, so that devices can still report."`
+
+	DefaultInProgressMinutes int64 `yaml:"defaultInProgressMinutes" name:"default-in-progress-minutes" help:"How long an execution of a job without timeoutConfig may be IN_PROGRESS, in minutes. 0: for ever. It is for executions that begin afterwards, and DescribeJob does not show it."`
+}
+
+// RolloutConfig is about the pace of rollouts.
+type RolloutConfig struct {
+	PaceAssociatedTargets bool `yaml:"paceAssociatedTargets" name:"pace-associated-targets" help:"Let the things of targets that AssociateTargetsWithJob adds wait for the rate of their job. Without it they get their executions at once."`
 }
 
 var accountIDPattern = regexp.MustCompile(`^[0-9]{12}$`)

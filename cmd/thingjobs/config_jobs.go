@@ -28,6 +28,9 @@ func (c *Config) validateJobs(bad func(key, format string, args ...any)) {
 	if s.MinStartLead < 0 || s.MinEndLead < 0 || s.MinSpan < 0 {
 		bad("schedule", "durations are not negative")
 	}
+	if n := c.Timeout.DefaultInProgressMinutes; n < 0 || n > jobsvc.MaxTimeoutMinutes {
+		bad("timeout.defaultInProgressMinutes", "%d is not between 0 and %d", n, jobsvc.MaxTimeoutMinutes)
+	}
 	if s.MaxStartLead <= s.MinStartLead {
 		bad("schedule.maxStartLead", "%s is not more than minStartLead", s.MaxStartLead)
 	}
@@ -44,5 +47,8 @@ func (c *Config) jobRules() *jobsvc.JobRules {
 		MinSpan:              s.MinSpan,
 		AllowSnapshotWindows: s.AllowSnapshotWindows,
 		ForceAfterCancel:     c.Cancel.AllowForceAfterCancel,
+
+		DefaultInProgress:     time.Duration(c.Timeout.DefaultInProgressMinutes) * time.Minute,
+		PaceAssociatedTargets: c.Rollout.PaceAssociatedTargets,
 	}
 }

@@ -14,6 +14,7 @@ type LimitsConfig struct {
 	DocumentBytes           *int   `yaml:"documentBytes" name:"document-bytes" help:"Size of a job document, 32768 at most."`
 	TargetsPerJob           *int   `yaml:"targetsPerJob" name:"targets-per-job" help:"Targets of a job, with those associated later."`
 	RolloutMaxPerMinute     *int64 `yaml:"rolloutMaxPerMinute" name:"rollout-max-per-minute" help:"Highest rate a job may ask for."`
+	RolloutDefaultPerMinute *int64 `yaml:"rolloutDefaultPerMinute" name:"rollout-default-per-minute" help:"Rate of a job without jobExecutionsRolloutConfig. 0: as fast as the store commits."`
 	Retries                 *int64 `yaml:"retries" name:"retries" help:"Retries of a job, all criteria together."`
 	MaintenanceWindows      *int   `yaml:"maintenanceWindows" name:"maintenance-windows" help:"Maintenance windows of a job."`
 	StatusDetailsPairs      *int   `yaml:"statusDetailsPairs" name:"status-details-pairs" help:"Pairs in statusDetails."`
@@ -70,6 +71,7 @@ func (c *Config) limits() *jobsvc.Limits {
 	set(&l.DocumentBytes, c.Limits.DocumentBytes)
 	set(&l.TargetsPerJob, c.Limits.TargetsPerJob)
 	set(&l.RolloutPerMinute, c.Limits.RolloutMaxPerMinute)
+	set(&l.RolloutDefault, c.Limits.RolloutDefaultPerMinute)
 	set(&l.Retries, c.Limits.Retries)
 	set(&l.MaintenanceWindows, c.Limits.MaintenanceWindows)
 	set(&l.StatusDetailsPairs, c.Limits.StatusDetailsPairs)
@@ -112,7 +114,7 @@ func (c *Config) validateLimits(bad func(key, format string, args ...any)) {
 		}
 	}
 	for key, n := range map[string]int64{
-		"limits.retries": l.Retries, "limits.maintenanceWindows": int64(l.MaintenanceWindows), "limits.activeSnapshotJobs": int64(l.ActiveSnapshotJobs),
+		"limits.rolloutDefaultPerMinute": l.RolloutDefault, "limits.retries": l.Retries, "limits.maintenanceWindows": int64(l.MaintenanceWindows), "limits.activeSnapshotJobs": int64(l.ActiveSnapshotJobs),
 		"limits.activeContinuousJobs": int64(l.ActiveContinuousJobs), "limits.concurrentJobs": int64(l.ConcurrentJobs), "limits.deletingJobs": int64(l.DeletingJobs),
 		"limits.jobTemplates": int64(l.JobTemplates), "registry.maxAttributesWithoutType": int64(l.AttributesWithoutType),
 		"registry.maxGroupChildren": int64(l.GroupChildren), "registry.maxGroupAttributes": int64(l.GroupAttributes), "registry.maxDynamicGroups": int64(l.DynamicGroups),

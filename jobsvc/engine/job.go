@@ -43,8 +43,10 @@ func processing(j *jobsvc.Job, r *store.Rollout) []string {
 		return slices.Clone(j.Targets)
 	}
 	var targets []string
-	for _, src := range r.Sources[min(r.Source, len(r.Sources)):] {
-		targets = append(targets, src.ARN)
+	for i := range r.Sources {
+		if src := &r.Sources[i]; !src.Ended {
+			targets = append(targets, src.ARN)
+		}
 	}
 	return targets
 }
@@ -219,6 +221,9 @@ func (e *Engine) cancel(tx *store.Tx, job *jobsvc.Job, force bool, now time.Time
 // job does not begin.
 func dropRollout(tx *store.Tx, job *jobsvc.Job) {
 	clearStart(tx, job)
+	if r, err := tx.Rollout(job.ID); err == nil && r != nil { // else the timer goes by itself when it is due
+		tx.ClearTimer(r.Timer(job))
+	}
 	tx.DeleteRollout(job.ID)
 	tx.ClearTimer(store.JobTimer(store.TimerRollout, job.ID, job.CreatedAt))
 }

@@ -229,7 +229,7 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 			return err
 		}
 		before := *x
-		if x.StartNext(r.StatusDetails, r.StepTimeout, timeoutOf(job), now) {
+		if x.StartNext(r.StatusDetails, r.StepTimeout, e.timeoutOf(job), now) {
 			if len(r.StatusDetails) > 0 {
 				if err := roomForDetails(q); err != nil {
 					return err
@@ -275,9 +275,10 @@ func roomForDetails(q *jobsvc.Queue) error {
 	return nil
 }
 
-func timeoutOf(j *jobsvc.Job) time.Duration {
-	if j.TimeoutConfig == nil {
-		return 0
+// timeoutOf is how long an execution may be IN_PROGRESS that begins now; 0 for ever.
+func (e *Engine) timeoutOf(j *jobsvc.Job) time.Duration {
+	if j.TimeoutConfig == nil || j.TimeoutConfig.InProgress == 0 {
+		return e.rules.DefaultInProgress
 	}
 	return j.TimeoutConfig.InProgress
 }
@@ -428,7 +429,8 @@ func (e *Engine) ended(ctx context.Context, thing, job string, number *int64) (*
 //
 // A nil StatusDetails leaves the stored ones unchanged; a nil ExpectedVersion is not
 // checked; a nil ExecutionNumber means the latest. The step timer is a whole number of
-// minutes, or jobsvc.CancelStepTimeout; with a terminal status it does not matter.
+// minutes, or jobsvc.CancelStepTimeout; with a terminal status it does not matter. A
+// failure that its job retries leaves the next attempt QUEUED.
 //
 // Errors: CodeInvalidRequest, CodeNotFound; with State: CodeVersionMismatch,
 // CodeInvalidStateTransition; CodeInternal when a document was asked for that cannot be
@@ -453,7 +455,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 	var res *jobsvc.UpdateJobExecutionResult
 	var ended bool
 	var deadline time.Time
-	events, err := e.store.Update(ctx, kv.Thing(r.ThingName), func(tx *store.Tx) error {
+	events, err := e.updateWithCounts(ctx, kv.Thing(r.ThingName), r.JobID, func(tx *store.Tx, counts *jobsvc.JobProcessDetails) error {
 		res, ended, deadline = &jobsvc.UpdateJobExecutionResult{Time: now}, false, time.Time{}
 		q, err := tx.Queue(r.ThingName)
 		if err != nil {
@@ -474,7 +476,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 			}
 		}
 		before := *x
-		if err := x.Update(&r.JobExecutionUpdate, timeoutOf(job), now); err != nil {
+		if err := x.Update(&r.JobExecutionUpdate, e.timeoutOf(job), now); err != nil {
 			return err
 		}
 		if len(r.StatusDetails) > 0 && !x.Status.Terminal() {
@@ -493,7 +495,9 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 			return nil
 		}
 		if ended {
-			q.Remove(r.JobID) // x is gone
+			if err := e.endPending(tx, q, x, job, counts, now); err != nil {
+				return err
+			}
 		}
 		return e.saveQueue(tx, r.ThingName, q, before.NamespaceID)
 	})

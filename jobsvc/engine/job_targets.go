@@ -93,7 +93,7 @@ func extendRollout(tx *store.Tx, job *jobsvc.Job, targets []string, now time.Tim
 	}
 	r.Sources = sourcesOf(job, r)
 	for _, arn := range targets {
-		r.Sources = append(r.Sources, store.RolloutSource{ARN: arn, AsOf: now})
+		r.Sources = append(r.Sources, store.RolloutSource{ARN: arn, AsOf: now, Joined: true})
 	}
 	r.Steps++
 	tx.PutRollout(job.ID, r)

@@ -39,11 +39,22 @@ func (e *Engine) UpdateJob(ctx context.Context, r *jobsvc.UpdateJobRequest) erro
 			return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "Job %s is %s and cannot be updated.", job.ID, job.Status)
 		}
 		r.Apply(job)
+		if r.RolloutConfig != nil {
+			if err := rateChanged(tx, job); err != nil {
+				return err
+			}
+		}
 		job.LastUpdatedAt = now
 		tx.PutJob(job)
 		return nil
 	})
-	return e.failed(err)
+	if err != nil {
+		return e.failed(err, r.JobID)
+	}
+	if r.AbortConfig != nil { // what has happened may meet the new criteria
+		e.unsettle(r.JobID)
+	}
+	return nil
 }
 
 // checkPresign checks the document of a job, which never changes, against the

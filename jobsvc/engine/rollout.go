@@ -37,17 +37,19 @@ const (
 //  3. a transaction of the job closes the claim, and claims the next chunk with it.
 //
 // A crash after 1 or within 2 repeats the chunk, which is harmless; a crash after 3
-// repeats nothing. The timer stays until the last chunk is closed.
+// repeats nothing. The timer stays until the last chunk is closed; where a rate holds the
+// job back (see pace.go) it moves from window to window.
 func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	began, err := e.now(ctx)
 	if err != nil {
 		return err
 	}
-	job, err := e.store.Job(ctx, t.JobID)
+	// In this order: a configuration that changes after the first read voids this step.
+	r, err := e.store.Rollout(ctx, t.JobID)
 	if err != nil {
 		return err
 	}
-	r, err := e.store.Rollout(ctx, t.JobID)
+	job, err := e.store.Job(ctx, t.JobID)
 	if err != nil {
 		return err
 	}
@@ -57,47 +59,72 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	}
 	r.Sources = sourcesOf(job, r)
 	w := &walk{e: e, job: job}
+	paced := e.paced(job)
 	if r.Claimed != "" { // whoever claimed it did not come to close it
 		things, err := w.claimed(ctx, r)
 		if err != nil {
 			return err
 		}
-		if err := e.release(ctx, job, things); err != nil {
+		if paced {
+			if r, things, err = e.enterWindow(ctx, job, r, things); err != nil || r == nil {
+				return err
+			}
+		}
+		n, err := e.release(ctx, job, r, things)
+		if err != nil {
 			return err
 		}
+		e.count(r, n)
 	}
-	next := w.nextChunk(ctx, r)
+	var next *chunk
 	for left := chunksPerStep - 1; left >= 0; left-- {
-		if next.err != nil {
-			return next.err
+		if paced {
+			if r, _, err = e.enterWindow(ctx, job, closeClaim(r), nil); err != nil || r == nil {
+				return err
+			}
 		}
-		if len(next.things) == 0 {
+		if next == nil {
+			next = w.nextChunk(ctx, r)
+		}
+		switch {
+		case next.err != nil:
+			return next.err
+		case next.waits:
+			return e.awaitWindow(ctx, t, job, r, next.rollout)
+		case len(next.things) == 0:
 			return e.endRollout(ctx, job, r, next.rollout)
 		}
+		now, err := e.now(ctx)
+		if err != nil {
+			return err
+		}
+		next.rollout.ClaimedAt, next.rollout.ChargedAt = now, now
 		if r, err = e.putRollout(ctx, job.ID, r, next.rollout, nil); err != nil || r == nil {
 			return err
 		}
 		var reading sync.WaitGroup
 		things := next.things
-		if left > 0 {
+		next = nil
+		if left > 0 && !paced { // with a rate it matters what this one uses up
 			reading.Go(func() { next = w.nextChunk(ctx, r) })
 		}
-		err := e.release(ctx, job, things)
+		n, err := e.release(ctx, job, r, things)
 		reading.Wait()
 		if err != nil {
 			return err
 		}
-		now, err := e.now(ctx)
-		if err != nil {
+		e.count(r, n)
+		if next != nil && next.rollout != nil {
+			next.rollout.Notified, next.rollout.Left = r.Notified, r.Left
+		}
+		if now, err = e.now(ctx); err != nil {
 			return err
 		}
 		if now.Sub(began) >= stepTime {
 			break
 		}
 	}
-	closed := *r
-	closed.Done, closed.Claimed = r.Claimed, ""
-	_, err = e.putRollout(ctx, job.ID, r, &closed, nil)
+	_, err = e.putRollout(ctx, job.ID, r, closeClaim(r), nil)
 	return err
 }
 
@@ -174,8 +201,8 @@ func (w *walk) groupsOf(ctx context.Context, src *store.RolloutSource, name stri
 }
 
 // members gives the first things of the source being worked on that come after r.Done,
-// a chunk of them at most. ended tells that there are no others.
-func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, ended bool, err error) {
+// limit of them at most. ended tells that there are no others.
+func (w *walk) members(ctx context.Context, r *store.Rollout, limit int) (things []member, ended bool, err error) {
 	src := &r.Sources[r.Source]
 	at := asOf(w.job, src)
 	kind, name, _ := w.e.opts.Account.Parse(src.ARN)
@@ -189,7 +216,7 @@ func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, 
 	if err != nil {
 		return nil, false, err
 	}
-	list, ended, err := registry.Members(ctx, w.e.store, groups, r.Done, rolloutChunk, at)
+	list, ended, err := registry.Members(ctx, w.e.store, groups, r.Done, limit, at)
 	if err != nil {
 		return nil, false, err
 	}
@@ -205,7 +232,7 @@ func (w *walk) members(ctx context.Context, r *store.Rollout) (things []member, 
 func (w *walk) claimed(ctx context.Context, r *store.Rollout) ([]member, error) {
 	var all []member
 	for from := *r; ; {
-		things, ended, err := w.members(ctx, &from)
+		things, ended, err := w.members(ctx, &from, rolloutChunk)
 		if err != nil {
 			return nil, err
 		}
@@ -223,31 +250,40 @@ func (w *walk) claimed(ctx context.Context, r *store.Rollout) ([]member, error) 
 }
 
 // chunk is what a rollout does next: things, none at the end, and the rollout with them
-// claimed.
+// claimed. With waits there are things, but not in this window.
 type chunk struct {
 	things  []member
 	rollout *store.Rollout
+	waits   bool
 	err     error
 }
 
 // nextChunk gives the things after the claimed chunk, of the next source when this one
 // is through.
-func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) chunk {
-	next := *r
-	if r.Claimed != "" {
-		next.Done, next.Claimed = r.Claimed, ""
-	}
-	for ; next.Source < len(next.Sources); next.Source, next.Done = next.Source+1, "" {
-		things, _, err := w.members(ctx, &next)
-		if err != nil {
-			return chunk{err: err}
+func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) *chunk {
+	next := closeClaim(r)
+	for w.turn(next) {
+		src, limit := &next.Sources[next.Source], int64(rolloutChunk)
+		charged := w.e.paced(w.job) && w.e.ofRollout(src)
+		if charged {
+			limit = min(limit, max(1, next.Left)) // one more, to see whether it is the end
 		}
-		if len(things) > 0 {
-			next.Claimed = things[len(things)-1].name
-			return chunk{things: things, rollout: &next}
+		things, _, err := w.members(ctx, next, int(limit))
+		switch {
+		case err != nil:
+			return &chunk{err: err}
+		case len(things) == 0:
+			src.Ended = true
+			continue
+		case charged && next.Left <= 0:
+			return &chunk{rollout: next, waits: true}
+		case charged:
+			next.Left -= int64(len(things))
 		}
+		next.Claimed = things[len(things)-1].name
+		return &chunk{things: things, rollout: next}
 	}
-	return chunk{rollout: &next}
+	return &chunk{rollout: next}
 }
 
 // endRollout closes the last chunk and the rollout with it.
@@ -273,43 +309,69 @@ func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store
 	return nil
 }
 
-// release makes the executions of things, one transaction each, and tells the devices.
-// It comes back when all are made, or after a failure when nothing is under way any more.
-func (e *Engine) release(ctx context.Context, job *jobsvc.Job, things []member) error {
+// release makes the executions of the claimed things, one transaction each, and tells
+// the devices. It comes back when all are made, or after a failure when nothing is under
+// way any more.
+func (e *Engine) release(ctx context.Context, job *jobsvc.Job, r *store.Rollout, things []member) (released, error) {
 	now, err := e.now(ctx)
 	if err != nil {
-		return err
+		return released{}, err
 	}
 	n := (len(things) + releaseChunk - 1) / releaseChunk
-	errs := make([]error, n)
+	errs, counts := make([]error, n), make([]released, n)
 	room := make(chan struct{}, releaseAtOnce)
 	var wg sync.WaitGroup
 	i := 0
 	for part := range slices.Chunk(things, releaseChunk) {
-		failed := &errs[i]
+		failed, count := &errs[i], &counts[i]
 		i++
 		room <- struct{}{}
 		wg.Go(func() {
-			*failed = e.releasePart(ctx, job, part, now)
+			*count, *failed = e.releasePart(ctx, job, r, part, now)
 			<-room
 		})
 	}
 	wg.Wait()
-	return cmp.Or(errs...)
+	var sum released
+	for _, c := range counts {
+		sum.notified += c.notified
+		sum.unused += c.unused
+	}
+	return sum, cmp.Or(errs...)
 }
 
-func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, things []member, now time.Time) error {
+func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, r *store.Rollout, things []member, now time.Time) (released, error) {
 	ops := make([]store.Op, len(things))
 	for i, m := range things {
-		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error { return e.createExecution(tx, job, m, now) }, Reads: store.ReadsNewExecution(m.name, job.ID)}
+		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error {
+			made, err := e.createExecution(tx, job, m, now)
+			if err != nil || made {
+				return err
+			}
+			return checkUsed(tx, m.name, job.ID, r.ClaimedAt, r.ChargedAt)
+		}, Reads: store.ReadsNewExecution(m.name, job.ID)}
 	}
-	return e.updateMany(ctx, ops)
+	n := released{notified: int64(len(things))}
+	err := e.updateManyAnd(ctx, ops, func(ev kv.Event) {
+		if u, ok := ev.(unused); ok {
+			n.unused++
+			if !u.notified {
+				n.notified--
+			}
+		}
+	})
+	return n, err
 }
 
 // updateMany runs a chunk of transactions and hands the hints they leave to the
 // notifier. The first failure is the chunk's: it will be repeated, and what was done
 // is found done.
 func (e *Engine) updateMany(ctx context.Context, ops []store.Op) error {
+	return e.updateManyAnd(ctx, ops, func(kv.Event) {})
+}
+
+// updateManyAnd is updateMany, and shows every event.
+func (e *Engine) updateManyAnd(ctx context.Context, ops []store.Op, see func(kv.Event)) error {
 	var failed error
 	var hints []Hint
 	for _, res := range e.store.UpdateMany(ctx, ops) {
@@ -317,6 +379,7 @@ func (e *Engine) updateMany(ctx context.Context, ops []store.Op) error {
 			failed = res.Err
 		}
 		for _, ev := range res.Events {
+			see(ev)
 			if h, ok := ev.(Hint); ok {
 				hints = append(hints, h)
 			}
@@ -328,28 +391,28 @@ func (e *Engine) updateMany(ctx context.Context, ops []store.Op) error {
 }
 
 // createExecution gives a thing its first execution of a job, unless it has one, is
-// gone, or is not the thing that was meant any more.
-func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, now time.Time) error {
+// gone, or is not the thing that was meant any more. It tells whether it did.
+func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, now time.Time) (made bool, err error) {
 	thing, err := tx.Thing(m.name)
 	if err != nil || thing == nil || m.id != "" && thing.ID != m.id {
-		return err
+		return false, err
 	}
 	// Peek: a cancel or delete that was committed before us is seen; their sweeps find
 	// what was committed before them.
 	job, err := tx.PeekJob(claimed.ID)
 	if err != nil || job == nil || job.Status != jobsvc.JobInProgress || !job.CreatedAt.Equal(claimed.CreatedAt) {
-		return err
+		return false, err
 	}
 	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target
-		return nil
+		return false, nil
 	}
 	q, err := tx.Queue(m.name)
 	if err != nil || q.Find(job.ID) != nil {
-		return err
+		return false, err
 	}
 	number, err := firstNumber(tx, job, thing)
 	if err != nil || number == 0 {
-		return err
+		return false, err
 	}
 	x := jobsvc.NewJobExecution(job, thing, number, now)
 	if len(q.Pending) >= jobsvc.MaxPending {
@@ -359,11 +422,11 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 		x.Cancel(false, now)
 		tx.IndexExecution(&x, "", x.Status)
 		tx.PutEnded(&x)
-		return nil
+		return true, nil
 	}
 	q.Pending = append(q.Pending, x)
 	tx.IndexExecution(&x, "", x.Status)
-	return e.saveQueue(tx, m.name, q, x.NamespaceID)
+	return true, e.saveQueue(tx, m.name, q, x.NamespaceID)
 }
 
 // firstNumber is the number of a thing's first execution of a job, 0 when it had that

@@ -10,7 +10,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// unsettle asks for a look at whether jobs are complete. It is asked after the commit
+// unsettle asks for a look at whether jobs are complete, or to be aborted. It is asked after the commit
 // that may have made them so, off the path of the device that reported: a thousand
 // executions that end at once cost one look.
 func (e *Engine) unsettle(jobs ...string) {
@@ -25,8 +25,8 @@ func (e *Engine) unsettle(jobs ...string) {
 	poke(e.settle)
 }
 
-// Settle looks at the jobs that were asked for and completes those that are, and judges
-// things that came and went. Run calls it; tests do.
+// Settle looks at the jobs that were asked for, aborts those that failed and completes
+// those that are complete, and judges things that came and went. Run calls it; tests do.
 func (e *Engine) Settle(ctx context.Context) error {
 	failedToJudge := e.judgeConnections(ctx)
 	e.mu.Lock()
@@ -43,17 +43,31 @@ func (e *Engine) Settle(ctx context.Context) error {
 	return cmp.Or(failed, failedToJudge)
 }
 
-// settleJob completes a SNAPSHOT job with nothing left to do: rolled out, and no execution
-// pending. A CONTINUOUS one waits for further things. The counters are read outside the transaction; once a rollout is done they
-// cannot rise from zero again.
+// settleJob aborts a job of which too much has failed, or completes a SNAPSHOT job with
+// nothing left to do: rolled out, and no execution pending. A CONTINUOUS one waits for
+// further things. The counters are read outside the transaction; once a rollout is done
+// they cannot rise from zero again.
 func (e *Engine) settleJob(ctx context.Context, id string) error {
 	job, err := e.store.Job(ctx, id)
-	if err != nil || job == nil || job.TargetSelection != jobsvc.TargetSnapshot || job.Status != jobsvc.JobInProgress || !job.RolloutDone {
+	if err != nil || job == nil {
 		return err
 	}
+	mayAbort := job.AbortConfig != nil && job.Active()
+	mayComplete := job.TargetSelection == jobsvc.TargetSnapshot && job.Status == jobsvc.JobInProgress && job.RolloutDone
+	if !mayAbort && !mayComplete {
+		return nil
+	}
 	counts, err := e.store.Counts(ctx, id)
-	if err != nil || counts.Pending() > 0 {
+	if err != nil {
 		return err
+	}
+	if mayAbort {
+		if aborted, err := e.abort(ctx, job, &counts); err != nil || aborted {
+			return err
+		}
+	}
+	if !mayComplete || counts.Pending() > 0 {
+		return nil
 	}
 	now, err := e.now(ctx)
 	if err != nil {

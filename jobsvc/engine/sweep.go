@@ -173,14 +173,30 @@ func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID str
 // that finds a later deadline, or nothing to end, only goes away.
 func (e *Engine) stepTimeout(ctx context.Context, t store.Timer, now time.Time) error {
 	var ended bool
-	events, err := e.store.Update(ctx, t.Scope, func(tx *store.Tx) error {
+	events, err := e.updateWithCounts(ctx, t.Scope, t.JobID, func(tx *store.Tx, counts *jobsvc.JobProcessDetails) error {
 		ended = false
 		tx.ClearTimer(t)
-		ref := store.ExecutionRef{Thing: t.Scope.ID, Number: int64(t.Guard)}
-		return e.changePending(tx, ref, t.JobID, func(x *jobsvc.JobExecution) bool {
-			ended = x.TimeOut(now)
-			return ended
-		})
+		q, err := tx.Queue(t.Scope.ID)
+		if err != nil {
+			return err
+		}
+		x := q.Find(t.JobID)
+		if x == nil || x.ExecutionNumber != int64(t.Guard) {
+			return nil
+		}
+		before := *x
+		if ended = x.TimeOut(now); !ended {
+			return nil
+		}
+		e.saveChange(tx, &before, x)
+		job, err := tx.PeekJob(t.JobID)
+		if err != nil {
+			return err
+		}
+		if err := e.endPending(tx, q, x, job, counts, now); err != nil {
+			return err
+		}
+		return e.saveQueue(tx, t.Scope.ID, q, before.NamespaceID)
 	})
 	if err != nil {
 		return e.failed(err, t.JobID)

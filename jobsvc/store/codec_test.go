@@ -58,10 +58,11 @@ func TestJSONRecords(t *testing.T) {
 		},
 		{
 			&Rollout{
-				Sources: []RolloutSource{{ARN: "arn:t"}, {ARN: "arn:g", AsOf: at}},
-				Source:  1, Done: "a", Claimed: "b", Steps: 4,
+				Sources: []RolloutSource{{ARN: "arn:t"}, {ARN: "arn:g", AsOf: at, Joined: true, Done: "x", Ended: true}},
+				Source:  1, Done: "a", Claimed: "b", ClaimedAt: at, ChargedAt: at, Steps: 4,
+				WindowStart: at, Left: 5, Notified: 6, Increases: 7, Due: at,
 			},
-			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z"}],"Source":1,"Done":"a","Claimed":"b","Steps":4}`,
+			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
 		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},

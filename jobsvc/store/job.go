@@ -221,12 +221,37 @@ type Rollout struct {
 	Sources []RolloutSource
 	// Source is the index of the one being worked on.
 	Source int
-	// Done is the name of the last thing of it that has its execution.
+	// Done is the name of the last thing of it that has its execution. For the others it
+	// is in the source.
 	Done string
 	// Claimed, when not "", is the name of the last thing of the chunk under way.
 	Claimed string
+	// ClaimedAt is when the chunk was claimed, ChargedAt when the window was charged for it:
+	// later when a crash left the claim to another window.
+	ClaimedAt time.Time `json:",omitzero"`
+	ChargedAt time.Time `json:",omitzero"`
 	// Steps counts the transactions on this record; a step on an older state is void.
 	Steps uint64
+
+	// WindowStart is when the window began that things are released in, Left how many more
+	// may be; both only where a rate limits them.
+	WindowStart time.Time `json:",omitzero"`
+	Left        int64     `json:",omitempty"`
+	// Notified is how many things have had their first execution from here, those that
+	// joined not counted, and Increases how often the rate has grown.
+	Notified  int64 `json:",omitempty"`
+	Increases int64 `json:",omitempty"`
+	// Due is when the timer is set to; zero means the creation of the job, that is at once.
+	Due time.Time `json:",omitzero"`
+}
+
+// Timer is the timer that a rollout of a job goes on by.
+func (r *Rollout) Timer(j *jobsvc.Job) Timer {
+	due := r.Due
+	if due.IsZero() {
+		due = j.CreatedAt
+	}
+	return JobTimer(TimerRollout, j.ID, due)
 }
 
 // RolloutSource is one target.
@@ -234,6 +259,11 @@ type RolloutSource struct {
 	ARN string
 	// AsOf is the time that says who is a member; zero for the beginning of the job.
 	AsOf time.Time `json:",omitzero"`
+	// Joined: it came later. Its things do not wait for those of the beginning.
+	Joined bool `json:",omitempty"`
+	// Done is as in Rollout, of one that another had to go before; Ended: none is left.
+	Done  string `json:",omitempty"`
+	Ended bool   `json:",omitempty"`
 }
 
 // Rollout reads the rollout of the transaction's job; nil when there is none.

@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/rollout"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+)
+
+// A paced rollout releases things in windows of a minute, counted from its start or the
+// last opening of its job. What a window may release is charged by the transaction that
+// claims a chunk, before anything is made: whatever crashes when, no window has more than
+// its rate. What turns out not to use it up (a thing that is gone, or had its execution
+// before) is given back when the claim is closed. A window that was missed is not made up
+// for.
+
+func (e *Engine) rates() rollout.Rates {
+	return rollout.Rates{Default: e.limits.RolloutDefault, Limit: e.limits.RolloutPerMinute}
+}
+
+// paced tells whether a rate holds a job back.
+func (e *Engine) paced(j *jobsvc.Job) bool {
+	_, paced := e.rates().PerMinute(j.RolloutConfig, 0)
+	return paced
+}
+
+// ofRollout tells whether things of a source are those of the rollout itself, which a
+// rate is about, and not such that joined later.
+func (e *Engine) ofRollout(src *store.RolloutSource) bool {
+	return !src.Joined || e.rules.PaceAssociatedTargets
+}
+
+// enterWindow gives a rollout in the window of now: as it is while its window lasts. A
+// claim that somebody left open has used up what it was charged for in an earlier window,
+// or may have: the new one is charged for all of it, and what there is no room for is not
+// claimed any more. claimed are its things. The rollout is nil when it has moved on.
+func (e *Engine) enterWindow(ctx context.Context, job *jobsvc.Job, r *store.Rollout, claimed []member) (*store.Rollout, []member, error) {
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	start := rollout.WindowStart(rollout.Origin(job), now)
+	if !start.After(r.WindowStart) {
+		return r, claimed, nil
+	}
+	var succeeded int64
+	if x := job.RolloutConfig; x != nil && x.ExponentialRate != nil && x.ExponentialRate.RateIncreaseCriteria.NumberOfSucceededThings > 0 {
+		counts, err := e.store.Counts(ctx, job.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		succeeded = counts.Succeeded
+	}
+	next := *r
+	next.WindowStart = start
+	next.Increases = max(r.Increases, rollout.Increases(job.RolloutConfig, r.Notified, succeeded))
+	next.Left, _ = e.rates().PerMinute(job.RolloutConfig, next.Increases)
+	if len(claimed) > 0 && e.ofRollout(&r.Sources[r.Source]) {
+		claimed = claimed[:min(int64(len(claimed)), next.Left)]
+		next.Claimed = claimed[len(claimed)-1].name
+		next.Left -= int64(len(claimed))
+		next.ChargedAt = now
+	}
+	entered, err := e.putRollout(ctx, job.ID, r, &next, nil)
+	return entered, claimed, err
+}
+
+// awaitWindow moves the timer of a rollout to the start of the next window.
+func (e *Engine) awaitWindow(ctx context.Context, t store.Timer, job *jobsvc.Job, r, next *store.Rollout) error {
+	next.Due = next.WindowStart.Add(rollout.Window)
+	_, err := e.putRollout(ctx, job.ID, r, next, func(tx *store.Tx, j *jobsvc.Job) {
+		tx.ClearTimer(t)
+		tx.ClearTimer(r.Timer(j))
+		tx.SetTimer(next.Timer(j))
+		tx.PutRollout(job.ID, next)
+	})
+	return err
+}
+
+// closeClaim gives a rollout whose claimed chunk is done.
+func closeClaim(r *store.Rollout) *store.Rollout {
+	closed := *r
+	closed.Sources = slices.Clone(r.Sources)
+	if r.Claimed != "" {
+		closed.Done, closed.Claimed = r.Claimed, ""
+		closed.ClaimedAt, closed.ChargedAt = time.Time{}, time.Time{}
+	}
+	return &closed
+}
+
+// turn takes up the next source: those that joined first, since they do not wait. It
+// tells whether there is one.
+func (w *walk) turn(r *store.Rollout) bool {
+	next := -1
+	for i := range r.Sources {
+		if src := &r.Sources[i]; !src.Ended && (next < 0 || !w.e.ofRollout(src) && w.e.ofRollout(&r.Sources[next])) {
+			next = i
+		}
+	}
+	if next < 0 {
+		return false
+	}
+	if next != r.Source {
+		if r.Source < len(r.Sources) {
+			r.Sources[r.Source].Done = r.Done
+		}
+		r.Source, r.Done = next, r.Sources[next].Done
+	}
+	return true
+}
+
+// unused is left, as an event, by the transaction of a thing that did not use up what its
+// window was charged for.
+type unused struct {
+	// notified: it had its execution from the same claim, in an earlier window.
+	notified bool
+}
+
+// released counts what became of a chunk.
+type released struct {
+	notified int64 // things that have their first execution from the rollout
+	unused   int64 // what the window was charged too much for
+}
+
+// count enters what became of the claimed chunk.
+func (e *Engine) count(r *store.Rollout, n released) {
+	if e.ofRollout(&r.Sources[r.Source]) {
+		r.Notified += n.notified
+		r.Left += n.unused
+	}
+}
+
+// checkUsed looks, for a thing that got no execution now, whether the claim of its chunk
+// made one before. Nothing is given back that may have been used: one that was deleted
+// meanwhile was.
+func checkUsed(tx *store.Tx, thing, job string, claimedAt, chargedAt time.Time) error {
+	q, err := tx.Queue(thing)
+	if err != nil {
+		return err
+	}
+	first := q.Find(job)
+	if first == nil || first.ExecutionNumber != 1 {
+		if first, err = tx.Ended(thing, job, 1); err != nil {
+			return err
+		}
+		if first == nil {
+			was, err := tx.Was(thing, job, 1)
+			if err != nil || was {
+				return err
+			}
+			tx.After(unused{})
+			return nil
+		}
+	}
+	if at := first.QueuedAt; at.Before(chargedAt) {
+		tx.After(unused{notified: !at.Before(claimedAt)})
+	}
+	return nil
+}
+
+// rateChanged lets the next window of a rollout go by the new configuration of its job:
+// how often the rate has grown is found anew. A step under way is void.
+func rateChanged(tx *store.Tx, job *jobsvc.Job) error {
+	r, err := tx.Rollout(job.ID)
+	if err != nil || r == nil {
+		return err
+	}
+	r.Increases = 0
+	r.Steps++
+	tx.PutRollout(job.ID, r)
+	return nil
+}
