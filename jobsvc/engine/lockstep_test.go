@@ -14,9 +14,9 @@ import (
 // acts says what the engine does by now: the randomized test makes no job that asks for
 // anything else, and a transcript that needs more is left out.
 var acts = map[string]bool{
-	"pacing":     false,
-	"abort":      false,
-	"retry":      false,
+	"pacing":     true,
+	"abort":      true,
+	"retry":      true,
 	"windows":    false,
 	"end":        false,
 	"continuous": false,
@@ -65,6 +65,10 @@ func newLockstep(t failer) *lockstep {
 	l := &lockstep{
 		t: t, script: said, s: newSubject(t), m: newModel(), names: make(map[string]bool), jobIDs: make(map[string]bool), views: make(map[queueName]lockView),
 		disturb: func() disturbance { return calm },
+	}
+	l.m.foundOver = func(job string) bool {
+		d, err := l.s.DescribeJob(l.s.ctx, job)
+		return err == nil && !d.Concurrent
 	}
 	l.set(time.Date(2026, 3, 10, 10, 0, 0, 0, time.UTC))
 	return l
@@ -234,15 +238,7 @@ func (l *lockstep) compareRollout(j *modelJob, d *jobsvc.JobDescription) {
 func (l *lockstep) compareExecutions(j *modelJob) {
 	l.t.Helper()
 	for _, status := range append(jobsvc.JobExecutionStatuses(), "") {
-		var got []jobsvc.JobExecution
-		for token := ""; ; {
-			r, err := l.s.ListJobExecutionsForJob(l.s.ctx, &jobsvc.ListJobExecutionsForJobRequest{JobID: j.ID, Status: status, Page: jobsvc.Page{MaxResults: 3, Token: token}})
-			l.s.must(err)
-			got = append(got, r.Executions...)
-			if token = r.NextToken; token == "" {
-				break
-			}
-		}
+		got := l.s.executionsOf(j.ID, status, 3)
 		var want []jobsvc.JobExecution
 		for _, x := range j.listed() {
 			if status == "" || x.Status == status {

@@ -16,6 +16,7 @@ func ended(x *modelExecution) bool {
 // queueExecution gives a thing its next execution of a job.
 func (m *model) queueExecution(j *modelJob, t *modelThing) *modelExecution {
 	j.highest[t.name]++
+	j.given[t] = true
 	x := &modelExecution{JobExecution: jobsvc.JobExecution{
 		ThingName: t.name, ThingID: t.id, JobID: j.ID, NamespaceID: j.NamespaceID, ExecutionNumber: j.highest[t.name],
 		Status: jobsvc.StatusQueued, VersionNumber: 1, QueuedAt: m.now, LastUpdatedAt: m.now,

@@ -10,7 +10,7 @@ import (
 )
 
 func (m *model) createJob(r *jobsvc.CreateJobRequest) reply {
-	j := &modelJob{highest: make(map[string]int64), Job: jobsvc.Job{
+	j := &modelJob{highest: make(map[string]int64), given: make(map[*modelThing]bool), Job: jobsvc.Job{
 		ID: r.JobID, Status: jobsvc.JobScheduled, TargetSelection: jobsvc.TargetSnapshot,
 		TimeoutConfig: r.TimeoutConfig, RolloutConfig: r.RolloutConfig, AbortConfig: r.AbortConfig, RetryConfig: r.RetryConfig,
 		SchedulingConfig: r.SchedulingConfig, CreatedAt: m.now, LastUpdatedAt: m.now,

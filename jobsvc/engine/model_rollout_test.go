@@ -27,34 +27,37 @@ func (r *modelRollout) drop(t *modelThing) {
 	r.left = slices.DeleteFunc(r.left, func(l released) bool { return l.thing == t })
 }
 
-// begin fixes who is in the targets, in their order and by name, each thing once.
+// begin fixes who is in the targets, in their order and by name.
 func (m *model) begin(j *modelJob) {
 	j.begun = true
 	j.rollout = &modelRollout{next: m.now}
 	for _, arn := range j.Targets {
 		for _, t := range m.coveredBy(arn) {
-			if !slices.ContainsFunc(j.rollout.left, func(l released) bool { return l.thing == t }) {
-				j.rollout.left = append(j.rollout.left, released{thing: t, target: arn})
-			}
+			j.rollout.left = append(j.rollout.left, released{thing: t, target: arn})
 		}
 	}
 }
 
 // release is the beginning of a window of a minute: as many things get their execution as
-// the rate has room for. Things that are gone take no room.
+// the rate has room for. Things that are gone, or had theirs by another target, take no
+// room.
 func (m *model) release(j *modelJob) {
 	r := j.rollout
-	gone := func(l released) bool { return m.things[l.thing.name] != l.thing }
-	r.left = slices.DeleteFunc(r.left, gone)
-	for room := m.allowance(j); room > 0 && len(r.left) > 0; room-- {
+	for room := m.allowance(j); room > 0 && len(r.left) > 0; {
 		l := r.left[0]
 		r.left = r.left[1:]
+		if m.skipped(j, l) {
+			continue
+		}
 		m.queueExecution(j, l.thing)
+		room--
 		if !l.joined {
 			r.notified++
 		}
 	}
-	if len(r.left) == 0 {
+	// Whether a window whose room is used up finds out that all the others are to be skipped,
+	// or the next one does, is open.
+	if !slices.ContainsFunc(r.left, func(l released) bool { return !m.skipped(j, l) }) && (len(r.left) == 0 || m.foundOver(j.ID)) {
 		j.rollout = nil
 		j.LastUpdatedAt = m.now
 		m.complete(j)
@@ -63,6 +66,10 @@ func (m *model) release(j *modelJob) {
 	for !r.next.After(m.now) { // windows that nobody was there for are lost
 		r.next = r.next.Add(time.Minute)
 	}
+}
+
+func (m *model) skipped(j *modelJob, l released) bool {
+	return m.things[l.thing.name] != l.thing || j.given[l.thing] && !l.joined
 }
 
 // allowance is how many things a window that begins now has room for.

@@ -21,6 +21,10 @@ type model struct {
 	groups map[string]string // the parent of each, "" for none
 	jobs   map[string]*modelJob
 	events []modelEvent // since they were taken
+
+	// foundOver tells, where the specification leaves it open, whether the service has found
+	// a rollout to be over.
+	foundOver func(job string) bool
 }
 
 func newModel() *model {
@@ -30,10 +34,11 @@ func newModel() *model {
 type modelJob struct {
 	jobsvc.Job
 	executions []*modelExecution
-	highest    map[string]int64 // the highest number ever given to a thing of that name
-	begun      bool             // its rollout has begun
-	ended      bool             // its end time, or last window, has passed
-	rollout    *modelRollout    // nil when there is none, or none any more
+	highest    map[string]int64     // the highest number ever given to a thing of that name
+	given      map[*modelThing]bool // who ever had an execution
+	begun      bool                 // its rollout has begun
+	ended      bool                 // its end time, or last window, has passed
+	rollout    *modelRollout        // nil when there is none, or none any more
 }
 
 type modelExecution struct {

@@ -98,6 +98,20 @@ func (s *subject) idOf(thing string) string {
 	return t.ID
 }
 
+// executionsOf lists the executions of a job through all pages.
+func (s *subject) executionsOf(job string, status jobsvc.JobExecutionStatus, page int) (all []jobsvc.JobExecution) {
+	s.t.Helper()
+	r := &jobsvc.ListJobExecutionsForJobRequest{JobID: job, Status: status, Page: jobsvc.Page{MaxResults: page}}
+	for {
+		res, err := s.ListJobExecutionsForJob(s.ctx, r)
+		s.must(err)
+		all = append(all, res.Executions...)
+		if r.Page.Token = res.NextToken; r.Page.Token == "" {
+			return all
+		}
+	}
+}
+
 // next is when the first timer is due, zero for never.
 func (s *subject) next() (first time.Time) {
 	for _, t := range s.timers() {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,7 +62,6 @@ type transcript struct {
 	out     []string
 	before  picture
 	replies []said // to the commands of a line
-	after   []said // what became of them
 }
 
 // said is a line about somebody: lines that say the same of many are written as one.
@@ -107,8 +107,8 @@ func (tr *transcript) command(line string) {
 		tr.line(strings.TrimSpace(who + " " + rest))
 	}
 	tr.write("  ", tr.replies)
-	tr.write("  ", tr.after)
-	tr.replies, tr.after = nil, nil
+	tr.write("  ", slices.DeleteFunc(tr.changes(), tr.isReply))
+	tr.replies = nil
 	if first == "advance" || first == "outage" {
 		tr.write("  ", []said{{"", "it is " + tr.m.now.Format("Mon 15:04:05")}})
 	}
@@ -124,20 +124,21 @@ func (tr *transcript) look(r *reply) {
 		}
 		return
 	}
-	line := tr.script.lines[len(tr.script.lines)-1]
-	c, _ := parseCommand(line)
+	c, _ := parseCommand(tr.script.lines[len(tr.script.lines)-1])
 	if what := tr.replyTo(c, r); what != "" {
 		tr.replies = append(tr.replies, said{c.thing, what})
 	}
-	tr.after = append(tr.after, slices.DeleteFunc(tr.changes(), tr.isReply)...)
 }
+
+// unsaid is what only some lines about an execution say.
+var unsaid = regexp.MustCompile(`, retry \d+|, \d+ s left`)
 
 // isReply tells whether a device was told the same in the reply.
 func (tr *transcript) isReply(change said) bool {
 	return slices.ContainsFunc(tr.replies, func(r said) bool {
-		told, ok := strings.CutPrefix(r.what, "accepted: ")
-		told, _, _ = strings.Cut(told, ", ") // the time left
-		return ok && r.who == change.who && (change.what == told || strings.HasSuffix(change.what, " "+told))
+		told, ok := strings.CutPrefix(unsaid.ReplaceAllString(r.what, ""), "accepted: ")
+		what := unsaid.ReplaceAllString(change.what, "")
+		return ok && r.who == change.who && (what == told || strings.HasSuffix(what, " "+told))
 	})
 }
 
@@ -210,9 +211,7 @@ func (tr *transcript) picture() picture {
 			continue // gone
 		}
 		p.jobs[id] = said{"", describeJob(d)}
-		r, err := tr.s.ListJobExecutionsForJob(tr.s.ctx, &jobsvc.ListJobExecutionsForJobRequest{JobID: id, Page: jobsvc.Page{MaxResults: 250}})
-		tr.s.must(err)
-		for _, x := range r.Executions {
+		for _, x := range tr.s.executionsOf(id, "", 250) {
 			p.executions[fmt.Sprintf("%s %s#%09d", x.ThingName, id, x.ExecutionNumber)] = said{x.ThingName, executionText(&x)}
 		}
 	}
