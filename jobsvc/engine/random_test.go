@@ -3,7 +3,9 @@ package engine_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +63,7 @@ func (g *generator) step(*rapid.T) {
 
 // weighted has each kind of command as often as it is wanted.
 var weighted = func() (list []string) {
-	for _, w := range strings.Fields("advance:10 create-job:12 start-next:22 update:26 describe:2 get-pending:1 cancel-job:4 delete-job:2 update-job:3 associate:3 cancel-execution:4 delete-execution:4 join:4 leave:3 move:3 delete-group:1 group:1 thing:3 delete-thing:2 restart:1 outage:2") {
+	for _, w := range strings.Fields("advance:10 create-job:9 start-next:22 update:26 describe:2 get-pending:1 cancel-job:3 delete-job:2 update-job:3 associate:3 cancel-execution:4 delete-execution:4 join:7 leave:6 move:4 delete-group:1 group:1 thing:3 delete-thing:2 restart:1 outage:2") {
 		kind, n, _ := strings.Cut(w, ":")
 		for range mustInt(n) {
 			list = append(list, kind)
@@ -85,9 +87,62 @@ func (g *generator) maybe(n int, text func() string) string {
 
 func (g *generator) always(text string) func() string { return func() string { return text } }
 
-func (g *generator) thing() string { return g.one("pump-1 pump-2 pump-3 pump-4 pump-5") }
-func (g *generator) group() string { return g.one("all east west lone") }
-func (g *generator) job() string   { return g.one("job-1 job-2 job-3 job-4") }
+// mostly gives one of what there is in three of four cases, if there is any, else one of
+// the words.
+func (g *generator) mostly(there []string, words string) string {
+	if len(there) > 0 && rapid.IntRange(0, 3).Draw(g.t, "") < 3 {
+		return rapid.SampledFrom(there).Draw(g.t, "")
+	}
+	return g.one(words)
+}
+
+const (
+	someThings = "pump-1 pump-2 pump-3 pump-4"
+	someGroups = "all east west lone"
+	someJobs   = "job-1 job-2 job-3"
+)
+
+func (g *generator) thing() string {
+	return g.mostly(slices.Sorted(maps.Keys(g.l.m.things)), someThings)
+}
+
+func (g *generator) group() string { return g.one(someGroups) }
+
+func (g *generator) job() string {
+	return g.mostly(slices.Sorted(maps.Keys(g.l.m.jobs)), someJobs)
+}
+
+// pending is a thing with a job it has to do, mostly, and the namespace of that.
+func (g *generator) pending() (thing, job, namespace string) {
+	var there []string
+	for _, j := range sorted(g.l.m.jobs) {
+		for _, x := range j.executions {
+			if !ended(x) {
+				there = append(there, x.ThingName+" "+j.ID+" "+j.NamespaceID)
+			}
+		}
+	}
+	words := strings.Split(g.mostly(there, "none")+"  ", " ")
+	if words[0] == "none" {
+		return g.thing(), g.job(), ""
+	}
+	return words[0], words[1], words[2]
+}
+
+// membership is a thing with a group it is in, mostly.
+func (g *generator) membership() (thing, group string) {
+	var there []string
+	for _, t := range sorted(g.l.m.things) {
+		for _, in := range slices.Sorted(maps.Keys(t.groups)) {
+			there = append(there, t.name+" "+in)
+		}
+	}
+	thing, group, ok := strings.Cut(g.mostly(there, "none"), " ")
+	if !ok {
+		return g.thing(), g.group()
+	}
+	return thing, group
+}
 
 func (g *generator) command() string {
 	switch kind := rapid.SampledFrom(weighted).Draw(g.t, ""); kind {
@@ -100,11 +155,15 @@ func (g *generator) command() string {
 	case "start-next":
 		return g.thing() + " start-next" + g.maybe(4, func() string { return "--step " + g.one("1m 4m") }) + g.details()
 	case "update":
-		line := g.thing() + " update " + g.job() + " " + g.one("IN_PROGRESS IN_PROGRESS SUCCEEDED FAILED FAILED REJECTED TIMED_OUT CANCELED") + g.details()
-		line += g.maybe(4, func() string { return "--step " + g.one("1m 3m none") }) + g.namespace()
+		thing, job, namespace := g.pending()
+		line := thing + " update " + job + " " + g.one("SUCCEEDED FAILED FAILED IN_PROGRESS IN_PROGRESS REJECTED TIMED_OUT CANCELED") + g.details()
+		if namespace != "" {
+			line += " --namespace " + namespace
+		}
+		line += g.maybe(4, func() string { return "--step " + g.one("1m 3m none") })
 		return line + g.maybe(5, func() string { return "--expect " + g.one("1 2 3") }) + g.maybe(8, func() string { return "--number " + g.one("1 2 3") })
 	case "describe":
-		return g.thing() + " describe " + g.one("job-1 job-2 job-3 job-4 $next") + g.namespace()
+		return g.thing() + " describe " + g.one(someJobs+" $next") + g.namespace()
 	case "get-pending":
 		return g.thing() + " get-pending"
 	case "cancel-job":
@@ -116,18 +175,22 @@ func (g *generator) command() string {
 	case "associate":
 		return "associate " + g.job() + g.targets()
 	case "cancel-execution":
-		return "cancel-execution " + g.thing() + " " + g.job() + g.maybe(2, g.always("--force")) + g.maybe(5, g.always("--expect 2")) + g.details()
+		thing, job, _ := g.pending()
+		return "cancel-execution " + thing + " " + job + g.maybe(2, g.always("--force")) + g.maybe(5, g.always("--expect 2")) + g.details()
 	case "delete-execution":
-		return "delete-execution " + g.thing() + " " + g.job() + " " + g.one("1 2 3") + g.maybe(2, g.always("--force"))
-	case "join", "leave":
-		return kind + " " + g.thing() + " " + g.group()
+		thing, job, _ := g.pending()
+		return "delete-execution " + thing + " " + job + " " + g.one("1 2 3") + g.maybe(2, g.always("--force"))
+	case "join":
+		return "join " + g.thing() + " " + g.group()
+	case "leave":
+		thing, group := g.membership()
+		return "leave " + thing + " " + group
 	case "move":
-		from := g.group()
-		to := g.group()
-		if from == to {
-			return "join " + g.thing() + " " + to
+		thing, from := g.membership()
+		if to := g.group(); to != from {
+			return "move " + thing + " " + from + " " + to
 		}
-		return "move " + g.thing() + " " + from + " " + to
+		return "leave " + thing + " " + from
 	case "group":
 		return rapid.SampledFrom([]string{"group east --in all", "group west --in all", "group lone"}).Draw(g.t, "")
 	default: // delete-group, thing, delete-thing, restart
@@ -156,7 +219,7 @@ func (g *generator) targets() string {
 }
 
 func (g *generator) createJob() string {
-	line := "create-job " + g.job() + g.targets() + g.namespace()
+	line := "create-job " + g.one(someJobs) + g.targets() + g.namespace()
 	line += g.maybe(2, func() string { return "--timeout " + g.one("1m 2m 10m") })
 	line += g.rate(true) + g.abort()
 	if acts["retry"] {

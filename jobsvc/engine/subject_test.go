@@ -43,7 +43,8 @@ func newSubject(t failer) *subject {
 func (s *subject) open() {
 	st, err := store.Open(s.ctx, s.db)
 	s.must(err)
-	rules := jobsvc.JobRules{MaxStartLead: 1000 * time.Hour, MaxEndLead: 1000 * time.Hour, ForceAfterCancel: true}
+	rules := jobsvc.DefaultJobRules()
+	rules.MinStartLead, rules.MinEndLead, rules.MinSpan = 0, 0, 0
 	s.Engine = engine.New(st, engine.Options{Account: account, Notifier: s, Rules: &rules, Now: s.clock})
 }
 
