@@ -17,6 +17,7 @@ const module = "github.com/thingjobs/thingjobs/"
 const (
 	mochi  = "github.com/mochi-mqtt/server"
 	badger = "github.com/dgraph-io/badger"
+	rapid  = "pgregory.net/rapid"
 )
 
 // pkg is what go list tells of a package.
@@ -137,6 +138,10 @@ var importRules = []importRule{
 	{
 		never: []string{mochi}, except: []string{"broker", "cmd/bench"}, tests: []string{"device-sim"},
 		why: "the broker package is the only one that knows mochi (device-sim may test against it, and bench, which is not shipped, measures against it)",
+	},
+	{
+		never: []string{rapid}, tests: []string{"jobsvc/engine"},
+		why: "rapid is under a license that is for tests alone",
 	},
 	{
 		never: []string{"cmd"}, except: []string{"cmd"},

@@ -20,7 +20,8 @@ func (e *Engine) stepCancel(ctx context.Context, t store.Timer) error {
 	if err != nil {
 		return err
 	}
-	if job == nil || job.Status != jobsvc.JobCanceled && !(job.Active() && job.Expired()) {
+	if job == nil || !(job.Status == jobsvc.JobCanceled && job.Concurrent) && !(job.Active() && job.Expired()) {
+		// Swept already, or to be swept in another way.
 		return e.dropTimer(ctx, t)
 	}
 	statuses := []jobsvc.JobExecutionStatus{jobsvc.StatusQueued}

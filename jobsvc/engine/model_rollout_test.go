@@ -1,0 +1,104 @@
+package engine_test
+
+import (
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+)
+
+// modelRollout is the work left of a rollout.
+type modelRollout struct {
+	left     []released
+	next     time.Time // when its next window begins
+	notified int64     // things that got their first execution from it
+	level    int64     // how often the rate was raised
+}
+
+// released is a thing that is to get an execution, with the target it is of.
+type released struct {
+	thing  *modelThing
+	target string
+	joined bool // while the job was outside its windows
+}
+
+func (r *modelRollout) drop(t *modelThing) {
+	r.left = slices.DeleteFunc(r.left, func(l released) bool { return l.thing == t })
+}
+
+// begin fixes who is in the targets, in their order and by name.
+func (m *model) begin(j *modelJob) {
+	j.begun = true
+	j.rollout = &modelRollout{next: m.now}
+	for _, arn := range j.Targets {
+		for _, t := range m.coveredBy(arn) {
+			j.rollout.left = append(j.rollout.left, released{thing: t, target: arn})
+		}
+	}
+}
+
+// release is the beginning of a window of a minute: as many things get their execution as
+// the rate has room for. Things that are gone, or had theirs by another target, take no
+// room.
+func (m *model) release(j *modelJob) {
+	r := j.rollout
+	for room := m.allowance(j); room > 0 && len(r.left) > 0; {
+		l := r.left[0]
+		r.left = r.left[1:]
+		if m.skipped(j, l) {
+			continue
+		}
+		m.queueExecution(j, l.thing)
+		room--
+		if !l.joined {
+			r.notified++
+		}
+	}
+	// Whether a window whose room is used up finds out that all the others are to be skipped,
+	// or the next one does, is open.
+	if !slices.ContainsFunc(r.left, func(l released) bool { return !m.skipped(j, l) }) && (len(r.left) == 0 || m.foundOver(j.ID)) {
+		j.rollout = nil
+		j.LastUpdatedAt = m.now
+		m.complete(j)
+		return
+	}
+	for !r.next.After(m.now) { // windows that nobody was there for are lost
+		r.next = r.next.Add(time.Minute)
+	}
+}
+
+func (m *model) skipped(j *modelJob, l released) bool {
+	return m.things[l.thing.name] != l.thing || j.given[l.thing] && !l.joined
+}
+
+// allowance is how many things a window that begins now has room for.
+func (m *model) allowance(j *modelJob) int64 {
+	const unlimited = 1 << 40
+	c := j.RolloutConfig
+	if c == nil || *c == (jobsvc.RolloutConfig{}) {
+		return unlimited
+	}
+	limit := c.MaximumPerMinute
+	if limit == 0 {
+		limit = 1000
+	}
+	x := c.ExponentialRate
+	if x == nil {
+		return limit
+	}
+	r := j.rollout
+	if n := x.RateIncreaseCriteria.NumberOfNotifiedThings; n > 0 {
+		r.level = max(r.level, r.notified/n)
+	}
+	if n := x.RateIncreaseCriteria.NumberOfSucceededThings; n > 0 {
+		r.level = max(r.level, j.counts()[jobsvc.StatusSucceeded]/n)
+	}
+	power := func(base int64) *big.Int { return new(big.Int).Exp(big.NewInt(base), big.NewInt(r.level), nil) }
+	rate := power(x.IncrementFactor) // in tenths
+	rate.Mul(rate, big.NewInt(x.BaseRatePerMinute)).Quo(rate, power(10))
+	if rate.Cmp(big.NewInt(limit)) >= 0 {
+		return limit
+	}
+	return max(1, rate.Int64())
+}
