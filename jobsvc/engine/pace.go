@@ -133,11 +133,18 @@ func (e *Engine) count(r *store.Rollout, n released) {
 	}
 }
 
-// checkUsed looks, for a thing that got no execution now, whether the claim of its chunk
-// made one before. Nothing is given back that may have been used: one that was deleted
+// claim is when a chunk was claimed, and when its window was charged for it: what was made
+// from then on may have been made by it.
+type claim struct{ claimedAt, chargedAt time.Time }
+
+// newClaim is that of who claimed it just now: by it nothing was made yet.
+func newClaim(r *store.Rollout) claim { return claim{r.ClaimedAt.Add(1), r.ChargedAt.Add(1)} }
+
+// checkUsed looks, for a thing that got no execution now, whether the claim made one
+// before. Nothing is given back that may have been used: one that was deleted
 // meanwhile was. In a CONTINUOUS job, where a thing may have come back, it is the latest
 // that tells, in others the first.
-func checkUsed(tx *store.Tx, thing string, job *jobsvc.Job, claimedAt, chargedAt time.Time) error {
+func (c claim) checkUsed(tx *store.Tx, thing string, job *jobsvc.Job) error {
 	q, err := tx.Queue(thing)
 	if err != nil {
 		return err
@@ -165,8 +172,8 @@ func checkUsed(tx *store.Tx, thing string, job *jobsvc.Job, claimedAt, chargedAt
 	}
 	if made == nil {
 		tx.After(unused{})
-	} else if at := made.QueuedAt; at.Before(chargedAt) {
-		tx.After(unused{notified: !at.Before(claimedAt)})
+	} else if at := made.QueuedAt; at.Before(c.chargedAt) {
+		tx.After(unused{notified: !at.Before(c.claimedAt)})
 	}
 	return nil
 }

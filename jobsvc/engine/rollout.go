@@ -72,7 +72,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 				return err
 			}
 		}
-		n, err := e.release(ctx, job, r, things)
+		n, err := e.release(ctx, job, things, claim{r.ClaimedAt, r.ChargedAt})
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		if left > 0 && !paced { // with a rate it matters what this one uses up
 			reading.Go(func() { next = w.nextChunk(ctx, r) })
 		}
-		n, err := e.release(ctx, job, r, things)
+		n, err := e.release(ctx, job, things, newClaim(r))
 		reading.Wait()
 		if err != nil {
 			return err
@@ -343,10 +343,10 @@ func (e *Engine) endRollout(ctx context.Context, job *jobsvc.Job, r, next *store
 	return nil
 }
 
-// release makes the executions of the claimed things, one transaction each, and tells
+// release makes the executions of the things of a claim, one transaction each, and tells
 // the devices. It comes back when all are made, or after a failure when nothing is under
 // way any more.
-func (e *Engine) release(ctx context.Context, job *jobsvc.Job, r *store.Rollout, things []member) (released, error) {
+func (e *Engine) release(ctx context.Context, job *jobsvc.Job, things []member, c claim) (released, error) {
 	now, err := e.now(ctx)
 	if err != nil {
 		return released{}, err
@@ -361,7 +361,7 @@ func (e *Engine) release(ctx context.Context, job *jobsvc.Job, r *store.Rollout,
 		i++
 		room <- struct{}{}
 		wg.Go(func() {
-			*count, *failed = e.releasePart(ctx, job, r, part, now)
+			*count, *failed = e.releasePart(ctx, job, part, c, now)
 			<-room
 		})
 	}
@@ -374,7 +374,7 @@ func (e *Engine) release(ctx context.Context, job *jobsvc.Job, r *store.Rollout,
 	return sum, cmp.Or(errs...)
 }
 
-func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, r *store.Rollout, things []member, now time.Time) (released, error) {
+func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, things []member, c claim, now time.Time) (released, error) {
 	ops := make([]store.Op, len(things))
 	for i, m := range things {
 		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error {
@@ -382,7 +382,7 @@ func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, r *store.Roll
 			if err != nil || made {
 				return err
 			}
-			return checkUsed(tx, m.name, job, r.ClaimedAt, r.ChargedAt)
+			return c.checkUsed(tx, m.name, job)
 		}, Reads: store.ReadsNewExecution(m.name, job.ID)}
 	}
 	n := released{notified: int64(len(things))}
