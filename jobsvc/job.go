@@ -130,9 +130,9 @@ func (j *Job) Waiting() bool {
 func (j *Job) Active() bool { return j.Status == JobScheduled || j.Status == JobInProgress }
 
 // Follows tells whether the Job goes by who is in its targets now: it is CONTINUOUS, and
-// has not ended.
+// has not ended. When it is Stopped it goes by who leaves them alone.
 func (j *Job) Follows() bool {
-	return j.TargetSelection == TargetContinuous && j.Active() && !j.Stopped
+	return j.TargetSelection == TargetContinuous && j.Active()
 }
 
 // Begun is when the job's rollout began, which fixes who is a member of its targets.

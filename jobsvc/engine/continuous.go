@@ -109,7 +109,7 @@ func (e *Engine) follow(tx *store.Tx, t *jobsvc.Thing, m *memberships) error {
 		}
 		if !e.covers(job, t.Name, after) {
 			err = f.leave(job)
-		} else {
+		} else if !job.Stopped {
 			was := !m.new && e.covers(job, t.Name, before)
 			_, err = f.cover(job, !was, !was || len(c.Left) > 0)
 		}
@@ -265,6 +265,7 @@ func (f *follower) leave(job *jobsvc.Job) error {
 	x.Remove(f.now)
 	f.e.saveChange(f.tx, &before, x)
 	f.queue.Remove(job.ID) // x is gone
+	f.tx.After(removedFrom{job.ID})
 	f.note(job.NamespaceID)
 	return nil
 }
@@ -367,7 +368,7 @@ func (e *Engine) refuse(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, n
 // createCovered is createExecution for a CONTINUOUS job. Since the rollout read its name
 // the thing may have left, or joined and got its execution.
 func (e *Engine) createCovered(tx *store.Tx, job *jobsvc.Job, t *jobsvc.Thing, now time.Time) (made bool, err error) {
-	if !job.Follows() {
+	if !job.Follows() || job.Stopped {
 		return false, nil
 	}
 	m, err := e.memberships(tx, t, now)

@@ -211,14 +211,6 @@ type leftOut struct {
 	groups []string
 }
 
-func (e *Engine) logLeftOut(events []kv.Event) {
-	for _, ev := range events {
-		if l, ok := ev.(leftOut); ok {
-			e.log.Info("a thing is in as many groups as it may be, and stays out of younger dynamic groups", "thing", l.thing, "groups", l.groups)
-		}
-	}
-}
-
 // place makes a thing a member of the dynamic groups whose queries name it, and of no
 // other. Where there is room for some of them only, these are the oldest.
 func (e *Engine) place(tx *store.Tx, t *jobsvc.Thing, now time.Time) error {

@@ -265,15 +265,14 @@ func (e *Engine) stepClose(ctx context.Context, t store.Timer) error {
 		}
 		job.ClosesAt = time.Time{}
 		switch {
-		case next.IsZero():
-			return e.endSchedule(tx, job, now)
+		case next.IsZero(): // also when the end has come since: that has a timer of its own
+			e.stopJob(tx, job, now)
 		case next.After(now):
 			return closeWindow(tx, job, next, now)
 		case windows.Closes(t.Due).After(now): // others have opened before it closed
 			closesAt(job, windows.Closes(t.Due))
 		default:
 			openWindow(job, windows, now)
-			job.LastUpdatedAt = now
 		}
 		setTimer(tx, job, store.TimerClose, job.ClosesAt)
 		return nil
@@ -362,8 +361,10 @@ func (e *Engine) stopJob(tx *store.Tx, job *jobsvc.Job, now time.Time) {
 	clearSchedule(tx, job)
 	job.EndsAt = ends
 	dropRollout(tx, job)
+	if !job.RolloutDone { // else nothing of it has changed that is shown
+		job.LastUpdatedAt = now
+	}
 	job.Stopped, job.RolloutDone, job.Concurrent = true, true, false
-	job.LastUpdatedAt = now
 	if job.Expired() {
 		tx.SetTimer(store.JobTimer(store.TimerCancel, job.ID, job.CreatedAt))
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,18 +11,6 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
 )
-
-// acts says what the engine does by now: the randomized test makes no job that asks for
-// anything else, and a transcript that needs more is left out.
-var acts = map[string]bool{
-	"pacing":     true,
-	"abort":      true,
-	"retry":      true,
-	"windows":    false,
-	"end":        false,
-	"continuous": false,
-	"events":     false,
-}
 
 // lockstep carries commands out on the engine and on the model, and holds the one against
 // the other after each, in all that can be observed.
@@ -33,6 +22,7 @@ type lockstep struct {
 	names   map[string]bool // of all things there ever were
 	jobIDs  map[string]bool
 	views   map[queueName]lockView
+	told    []jobsvc.Event // the events of the last moment
 	disturb func() disturbance
 	// seen, when not nil, is called after every moment at which something may have
 	// happened, with the reply to the command if it was that of one.
@@ -179,6 +169,7 @@ func (l *lockstep) compare() {
 		l.compareJob(id)
 	}
 	l.compareJobList()
+	l.compareEvents()
 	hints := l.s.takeHints()
 	for n := range l.names {
 		l.compareThing(n)
@@ -186,6 +177,49 @@ func (l *lockstep) compare() {
 			l.compareQueue(queueName{n, ns}, hints)
 		}
 	}
+}
+
+// compareEvents compares what operators are told of each job, in its order; that of the
+// executions between two events of the job is nobody's.
+func (l *lockstep) compareEvents() {
+	l.t.Helper()
+	want := l.m.events
+	l.m.events = nil
+	l.told = l.s.takeEvents()
+	got := make([]modelEvent, len(l.told))
+	for i, e := range l.told {
+		got[i] = modelEvent{Job: e.JobID(), Operation: string(e.Operation)}
+		if x := e.Execution; x != nil {
+			got[i].Thing, got[i].Number = x.ThingName, x.ExecutionNumber
+		}
+	}
+	if g, w := byJob(got), byJob(want); !slices.Equal(g, w) {
+		l.t.Fatalf("the events are\n%+v\nwanted\n%+v", g, w)
+	}
+}
+
+// byJob sorts events by job, and those of executions that follow one another.
+func byJob(list []modelEvent) []modelEvent {
+	since := make(map[string]int)
+	type place struct {
+		modelEvent
+		after int
+	}
+	var all []place
+	for _, e := range list {
+		if e.Thing == "" {
+			since[e.Job]++
+		}
+		all = append(all, place{e, since[e.Job]})
+	}
+	slices.SortStableFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.after, b.after), cmp.Compare(a.Thing, b.Thing), cmp.Compare(a.Number, b.Number))
+	})
+	sorted := make([]modelEvent, len(all))
+	for i, p := range all {
+		sorted[i] = p.modelEvent
+	}
+	return sorted
 }
 
 func (l *lockstep) compareJob(id string) {
@@ -219,8 +253,11 @@ func (l *lockstep) compareJob(id string) {
 func (l *lockstep) compareRollout(j *modelJob, d *jobsvc.JobDescription) {
 	l.t.Helper()
 	unfinished := j.Status == jobsvc.JobInProgress && j.rollout != nil
-	if unfinished && !slices.ContainsFunc(j.rollout.left, func(r released) bool { return !r.joined }) {
-		return // what joined outside the windows is neither here nor there
+	if j.Status == jobsvc.JobScheduled && j.begun {
+		if d.Concurrent {
+			l.t.Fatalf("job %s is concurrent between two windows", j.ID)
+		}
+		return // whether it shows the targets it goes on with is open
 	}
 	if d.Concurrent != unfinished || (len(d.ProcessDetails.ProcessingTargets) > 0) != unfinished {
 		l.t.Fatalf("job %s is concurrent %v with the targets %v, unfinished should be %v", j.ID, d.Concurrent, d.ProcessDetails.ProcessingTargets, unfinished)
@@ -229,7 +266,7 @@ func (l *lockstep) compareRollout(j *modelJob, d *jobsvc.JobDescription) {
 		return
 	}
 	for _, left := range j.rollout.left {
-		if !left.joined && !slices.Contains(d.ProcessDetails.ProcessingTargets, left.target) {
+		if !slices.Contains(d.ProcessDetails.ProcessingTargets, left.target) {
 			l.t.Fatalf("job %s shows the targets %v, but %s waits in %s", j.ID, d.ProcessDetails.ProcessingTargets, left.thing.name, left.target)
 		}
 	}

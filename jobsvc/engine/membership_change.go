@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // MembershipChange is what one transaction changed in the direct memberships of a thing.
@@ -63,4 +66,27 @@ func (e *Engine) record(tx *store.Tx, t *jobsvc.Thing, m *memberships) error {
 		return nil
 	}
 	return e.follow(tx, t, m)
+}
+
+// removedFrom tells, when a transaction is committed, of a job that an execution was
+// REMOVED of: it may have nothing left to do.
+type removedFrom struct{ job string }
+
+// changed does what follows, off the path of the caller, from transactions that may have
+// changed memberships. Of one whose commit is in doubt nothing is known: then each job may
+// have nothing left to do.
+func (e *Engine) changed(ctx context.Context, events []kv.Event, err error) {
+	for _, ev := range events {
+		switch ev := ev.(type) {
+		case leftOut:
+			e.log.Info("a thing is in as many groups as it may be, and stays out of younger dynamic groups", "thing", ev.thing, "groups", ev.groups)
+		case removedFrom:
+			e.unsettle(ev.job)
+		}
+	}
+	if errors.Is(err, kv.ErrUnknown) {
+		if err := e.unsettleActive(ctx); err != nil {
+			e.log.Error("look for jobs with nothing left to do", "err", err)
+		}
+	}
 }

@@ -60,6 +60,9 @@ func (m *model) retry(j *modelJob, x *modelExecution) {
 	if j.RetryConfig == nil || !active(j) || j.ended || t == nil || t.id != x.ThingID {
 		return
 	}
+	if _, end := times(j); m.passed(end) {
+		return
+	}
 	if j.TargetSelection == jobsvc.TargetContinuous && !m.covers(j, t) {
 		return
 	}

@@ -65,9 +65,7 @@ func (m *model) updateJob(r *jobsvc.UpdateJobRequest) reply {
 	}
 	if r.RolloutConfig != nil {
 		j.RolloutConfig = r.RolloutConfig
-		if j.rollout != nil {
-			j.rollout.level = 0
-		}
+		j.level = 0
 	}
 	if r.RetryConfig != nil {
 		j.RetryConfig = r.RetryConfig

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -131,28 +132,44 @@ func (m *model) registry(change func()) {
 		t *modelThing
 	}
 	before := make(map[stay]bool)
-	for _, j := range m.jobs {
-		for _, t := range m.things {
+	groups := make(map[*modelThing]map[string]bool)
+	for _, t := range m.things {
+		groups[t] = maps.Clone(t.groups)
+		for _, j := range m.jobs {
 			before[stay{j, t}] = m.covers(j, t)
 		}
 	}
 	change()
 	for _, j := range sorted(m.jobs) {
 		for _, t := range sorted(m.things) {
-			m.compareCoverage(j, t, before[stay{j, t}], m.covers(j, t))
+			left := false
+			for g := range groups[t] {
+				left = left || !t.groups[g]
+			}
+			m.compareCoverage(j, t, before[stay{j, t}], m.covers(j, t), left)
 		}
 	}
 }
 
-func (m *model) compareCoverage(j *modelJob, t *modelThing, before, after bool) {
-	if j.TargetSelection != jobsvc.TargetContinuous || !j.begun || before == after || !active(j) {
+// compareCoverage looks at what a thing is to a job before and after a change of
+// memberships. left tells that it has left a group.
+func (m *model) compareCoverage(j *modelJob, t *modelThing, before, after, left bool) {
+	if j.TargetSelection != jobsvc.TargetContinuous || !j.begun || !active(j) {
 		return
 	}
-	if after {
+	switch {
+	case after && !before:
 		m.enter(j, t)
-	} else {
+	case before && !after:
 		m.leave(j, t)
+	case after && left && j.Status == jobsvc.JobInProgress && j.waits(t):
+		m.enter(j, t) // whoever moves inside the targets does not wait for the rate any more
 	}
+}
+
+// waits tells whether a thing waits for the rollout of a job.
+func (j *modelJob) waits(t *modelThing) bool {
+	return j.rollout != nil && slices.ContainsFunc(j.rollout.left, func(r released) bool { return r.thing == t })
 }
 
 func active(j *modelJob) bool {

@@ -10,10 +10,8 @@ import (
 
 // modelRollout is the work left of a rollout.
 type modelRollout struct {
-	left     []released
-	next     time.Time // when its next window begins
-	notified int64     // things that got their first execution from it
-	level    int64     // how often the rate was raised
+	left []released
+	next time.Time // when its next window begins
 }
 
 // released is a thing that is to get an execution, with the target it is of.
@@ -25,6 +23,24 @@ type released struct {
 
 func (r *modelRollout) drop(t *modelThing) {
 	r.left = slices.DeleteFunc(r.left, func(l released) bool { return l.thing == t })
+}
+
+// walkAgain has those of a CONTINUOUS job that wait, also those that joined outside its
+// windows, stand in the order of the targets.
+func (m *model) walkAgain(j *modelJob) {
+	if j.rollout == nil {
+		j.rollout = &modelRollout{}
+	}
+	waiting := j.rollout.left
+	j.rollout.left = nil
+	for _, arn := range j.Targets {
+		for _, t := range m.coveredBy(arn) {
+			if i := slices.IndexFunc(waiting, func(r released) bool { return r.thing == t }); i >= 0 {
+				j.rollout.left = append(j.rollout.left, released{t, arn, waiting[i].joined})
+				waiting = slices.Delete(waiting, i, i+1)
+			}
+		}
+	}
 }
 
 // begin fixes who is in the targets, in their order and by name.
@@ -51,9 +67,7 @@ func (m *model) release(j *modelJob) {
 		}
 		m.queueExecution(j, l.thing)
 		room--
-		if !l.joined {
-			r.notified++
-		}
+		j.notified++
 	}
 	// Whether a window whose room is used up finds out that all the others are to be skipped,
 	// or the next one does, is open.
@@ -87,14 +101,13 @@ func (m *model) allowance(j *modelJob) int64 {
 	if x == nil {
 		return limit
 	}
-	r := j.rollout
 	if n := x.RateIncreaseCriteria.NumberOfNotifiedThings; n > 0 {
-		r.level = max(r.level, r.notified/n)
+		j.level = max(j.level, j.notified/n)
 	}
 	if n := x.RateIncreaseCriteria.NumberOfSucceededThings; n > 0 {
-		r.level = max(r.level, j.counts()[jobsvc.StatusSucceeded]/n)
+		j.level = max(j.level, j.counts()[jobsvc.StatusSucceeded]/n)
 	}
-	power := func(base int64) *big.Int { return new(big.Int).Exp(big.NewInt(base), big.NewInt(r.level), nil) }
+	power := func(base int64) *big.Int { return new(big.Int).Exp(big.NewInt(base), big.NewInt(j.level), nil) }
 	rate := power(x.IncrementFactor) // in tenths
 	rate.Mul(rate, big.NewInt(x.BaseRatePerMinute)).Quo(rate, power(10))
 	if rate.Cmp(big.NewInt(limit)) >= 0 {

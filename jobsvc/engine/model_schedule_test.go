@@ -108,10 +108,10 @@ func (m *model) openingOf(j *modelJob) time.Time {
 
 // closingOf is when the windows of a job that is at work are over.
 func (m *model) closingOf(j *modelJob) time.Time {
-	if j.Status != jobsvc.JobInProgress || j.ended || !hasWindows(j) {
+	if j.Status != jobsvc.JobInProgress || j.ended {
 		return time.Time{}
 	}
-	return firstClosed(j, m.now)
+	return j.closes
 }
 
 // endOf is the end time of a job that has not come to it.
@@ -128,15 +128,30 @@ func (m *model) open(j *modelJob) {
 		j.LastUpdatedAt = m.now
 	}
 	j.Status = jobsvc.JobInProgress
-	if !j.begun {
+	if hasWindows(j) {
+		j.closes = firstClosed(j, m.now)
+	}
+	switch {
+	case !j.begun:
 		m.begin(j)
-	} else if j.rollout != nil {
+	case j.TargetSelection == jobsvc.TargetContinuous:
+		m.walkAgain(j)
+	}
+	if j.rollout != nil {
 		j.rollout.next = m.now
 	}
 }
 
-// close makes a job wait for its next window; without one, it is at its end.
+// close makes a job wait for its next window; without one, it is at its end. After an
+// outage the next one may be open: then the minutes of its rollout begin anew.
 func (m *model) close(j *modelJob) {
+	if openAt(j, m.now) {
+		j.closes = firstClosed(j, m.now)
+		if j.rollout != nil {
+			j.rollout.next = m.now
+		}
+		return
+	}
 	j.Status = jobsvc.JobScheduled
 	if m.openingOf(j).IsZero() {
 		j.Status = jobsvc.JobInProgress
@@ -160,6 +175,9 @@ func (m *model) reachEnd(j *modelJob) {
 // stop is the end of a job that lets go on what has begun. What is QUEUED goes on as long
 // as there is no window it would need.
 func (m *model) stop(j *modelJob) {
+	if j.rollout != nil { // it is over
+		j.LastUpdatedAt = m.now
+	}
 	j.ended, j.rollout = true, nil
 	if hasWindows(j) {
 		m.cancelExecutions(j, false)

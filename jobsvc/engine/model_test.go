@@ -37,8 +37,11 @@ type modelJob struct {
 	highest    map[string]int64     // the highest number ever given to a thing of that name
 	given      map[*modelThing]bool // who ever had an execution
 	begun      bool                 // its rollout has begun
+	closes     time.Time            // when its open windows are over, zero for never
 	ended      bool                 // its end time, or last window, has passed
 	rollout    *modelRollout        // nil when there is none, or none any more
+	notified   int64                // things that its rollout gave an execution
+	level      int64                // how often the rate was raised
 }
 
 type modelExecution struct {
@@ -148,12 +151,15 @@ func (m *model) due() (first time.Time, do func()) {
 		}
 	}
 	for _, j := range sorted(m.jobs) {
-		if j.rollout != nil && j.Status == jobsvc.JobInProgress {
+		if j.rollout != nil && j.Status == jobsvc.JobInProgress && !m.passed(m.endOf(j)) && !m.passed(m.closingOf(j)) {
 			consider(j.rollout.next, func() { m.release(j) })
 		}
 	}
 	return first, do
 }
+
+// passed tells whether a moment is now, or was while nobody was there.
+func (m *model) passed(at time.Time) bool { return !at.IsZero() && !at.After(m.now) }
 
 // counts are those of jobProcessDetails.
 func (j *modelJob) counts() map[jobsvc.JobExecutionStatus]int64 {

@@ -222,34 +222,24 @@ func (g *generator) createJob() string {
 	line := "create-job " + g.one(someJobs) + g.targets() + g.namespace()
 	line += g.maybe(2, func() string { return "--timeout " + g.one("1m 2m 10m") })
 	line += g.rate(true) + g.abort()
-	if acts["retry"] {
-		line += g.maybe(2, func() string {
-			return "--retry " + strings.ReplaceAll(g.one("FAILED:1 FAILED:2 TIMED_OUT:1 FAILED:2+TIMED_OUT:1 ALL:2"), "+", " --retry ")
-		})
-	}
-	continuous := ""
-	if acts["continuous"] {
-		continuous = g.maybe(2, g.always("--continuous"))
-	}
+	line += g.maybe(2, func() string {
+		return "--retry " + strings.ReplaceAll(g.one("FAILED:1 FAILED:2 TIMED_OUT:1 FAILED:2+TIMED_OUT:1 ALL:2"), "+", " --retry ")
+	})
+	continuous := g.maybe(2, g.always("--continuous"))
 	line += continuous
-	if acts["windows"] && continuous != "" {
+	if continuous != "" {
 		line += g.maybe(3, func() string {
 			return `--window "cron(` + g.one("*/10 */15 5,12 30") + ` * * * ? *) for ` + g.one("3m 4m 11m") + `"`
 		})
 	}
 	line += g.maybe(5, func() string { return "--start " + g.one("1m0.25s 5m0.25s") })
-	if acts["end"] {
-		line += g.maybe(4, func() string {
-			return "--end " + g.one("6m0.5s 20m0.5s") + " --at-end " + g.one("STOP_ROLLOUT CANCEL FORCE_CANCEL")
-		})
-	}
+	line += g.maybe(4, func() string {
+		return "--end " + g.one("6m0.5s 20m0.5s") + " --at-end " + g.one("STOP_ROLLOUT CANCEL FORCE_CANCEL")
+	})
 	return line
 }
 
 func (g *generator) rate(create bool) string {
-	if !acts["pacing"] {
-		return ""
-	}
 	return g.maybe(3, func() string {
 		off := ""
 		if !create {
@@ -267,8 +257,5 @@ func (g *generator) rate(create bool) string {
 }
 
 func (g *generator) abort() string {
-	if !acts["abort"] {
-		return ""
-	}
 	return g.maybe(3, func() string { return "--abort " + g.one("FAILED:50:2 ALL:33.34:3 TIMED_OUT:10:1 REJECTED:100:1") })
 }

@@ -213,10 +213,15 @@ func (w *walk) members(ctx context.Context, r *store.Rollout, limit int) (things
 	at := asOf(w.job, src)
 	kind, name, _ := w.e.opts.Account.Parse(src.ARN)
 	if kind == jobsvc.ARNThing {
-		if r.Done == "" {
+		if r.Done != "" {
+			return nil, true, nil
+		}
+		// One that is gone must not have the rollout wait for another window.
+		t, err := w.e.store.Thing(ctx, name)
+		if err == nil && t != nil {
 			things = []member{{name: name, asOf: at}}
 		}
-		return things, true, nil
+		return things, true, err
 	}
 	groups, err := w.groupsOf(ctx, src, name, at)
 	if err != nil {
@@ -418,7 +423,7 @@ func (e *Engine) updateManyAnd(ctx context.Context, ops []store.Op, see func(kv.
 				hints = append(hints, h)
 			}
 		}
-		e.logLeftOut(res.Events)
+		e.changed(ctx, res.Events, res.Err)
 	}
 	e.notify(hints)
 	return failed

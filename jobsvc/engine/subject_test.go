@@ -32,6 +32,7 @@ type subject struct {
 	now   time.Time     // guarded by mu
 	hints []engine.Hint // since they were taken; guarded by mu
 	stale []store.Timer // that were there once
+	stamp int64         // of the last event that was taken
 }
 
 func newSubject(t failer) *subject {
@@ -45,6 +46,7 @@ func (s *subject) open() {
 	s.must(err)
 	rules := jobsvc.DefaultJobRules()
 	rules.MinStartLead, rules.MinEndLead, rules.MinSpan = 0, 0, 0
+	defer func() { s.WantEvents(true) }()
 	s.Engine = engine.New(st, engine.Options{Account: account, Notifier: s, Rules: &rules, Now: s.clock})
 }
 
@@ -88,6 +90,17 @@ func (s *subject) takeHints() []engine.Hint {
 	h := s.hints
 	s.hints = nil
 	return h
+}
+
+// takeEvents gives the events there are since they were taken.
+func (s *subject) takeEvents() []jobsvc.Event {
+	s.t.Helper()
+	list, err := s.Events(s.ctx, s.stamp, 10_000)
+	s.must(err)
+	if len(list) > 0 {
+		s.stamp = list[len(list)-1].Stamp
+	}
+	return list
 }
 
 // idOf is the ID of a thing, "" when there is none.

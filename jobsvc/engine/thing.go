@@ -62,7 +62,7 @@ func (e *Engine) CreateThing(ctx context.Context, r *jobsvc.CreateThingRequest) 
 		}
 		return nil
 	})
-	e.logLeftOut(events)
+	e.changed(ctx, events, err)
 	e.notify(hintsOf(events))
 	return result, storeError(err)
 }
@@ -209,7 +209,7 @@ func (e *Engine) UpdateThing(ctx context.Context, r *jobsvc.UpdateThingRequest) 
 		tx.SetType(t.Name, t.TypeName, changed.TypeName)
 		return e.place(tx, &changed, now)
 	})
-	e.logLeftOut(events)
+	e.changed(ctx, events, err)
 	e.notify(hintsOf(events))
 	return storeError(err)
 }

@@ -23,7 +23,7 @@ var updateTranscripts = flag.Bool("update", false, "write what happens into the 
 // what devices were told, and the events. -update writes it. The model watches.
 //
 // The language of the commands is described at the type command. Beside them there are
-// "timers", which lists them, and "# needs: …" for what a transcript waits for, see acts.
+// "timers", which lists them.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) == 0 {
@@ -76,13 +76,6 @@ func newTranscript(t *testing.T) *transcript {
 func (tr *transcript) run(text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n ")
-		if needs, ok := strings.CutPrefix(line, "# needs: "); ok {
-			for _, need := range strings.Fields(needs) {
-				if does, known := acts[need]; !does {
-					tr.t.Skipf("the engine does not do %s yet (known: %v)", need, known)
-				}
-			}
-		}
 		command, ok := strings.CutPrefix(line, "> ")
 		if !ok {
 			if !strings.HasPrefix(line, "  ") {
@@ -257,6 +250,8 @@ func describeJob(d *jobsvc.JobDescription) string {
 func (tr *transcript) changes() []said {
 	old, now := tr.before, tr.picture()
 	tr.before = now
+	told := tr.told
+	tr.told = nil
 	list := differ(old.executions, now.executions)
 	list = append(list, differ(old.jobs, now.jobs)...)
 	for _, ns := range namespaces {
@@ -277,6 +272,19 @@ func (tr *transcript) changes() []said {
 			if told != nil {
 				list = append(list, said{to, "told " + strings.Join(told, ", ")})
 			}
+		}
+	}
+	return append(list, events(told)...)
+}
+
+// events are what operators are told.
+func events(told []jobsvc.Event) (list []said) {
+	for i := range told {
+		e := &told[i]
+		if e.Execution != nil {
+			list = append(list, said{e.Execution.ThingName, fmt.Sprintf("event jobExecution/%s/%s", e.JobID(), e.Operation)})
+		} else {
+			list = append(list, said{"", fmt.Sprintf("event job/%s/%s", e.JobID(), e.Operation)})
 		}
 	}
 	return list
@@ -330,6 +338,7 @@ func several(who []string) string {
 
 var timerNames = map[store.TimerKind]string{
 	store.TimerStart: "start", store.TimerRollout: "rollout", store.TimerCancel: "cancel", store.TimerDelete: "delete", store.TimerTimeout: "timeout",
+	store.TimerClose: "close", store.TimerEnd: "end", store.TimerWindow: "window",
 }
 
 func (tr *transcript) listTimers() {
