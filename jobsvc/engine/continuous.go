@@ -157,7 +157,11 @@ func everyJobOf(tx *store.Tx, thing string, jobs map[string]bool) error {
 
 // covers tells whether a job covers a thing that is in groups, those above them included.
 func (e *Engine) covers(job *jobsvc.Job, thing string, groups []string) bool {
-	for _, arn := range job.Targets {
+	return e.anyCovers(job.Targets, thing, groups)
+}
+
+func (e *Engine) anyCovers(targets []string, thing string, groups []string) bool {
+	for _, arn := range targets {
 		switch kind, name, _ := e.opts.Account.Parse(arn); kind {
 		case jobsvc.ARNThing:
 			if name == thing {
@@ -366,8 +370,9 @@ func (e *Engine) refuse(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecution, n
 }
 
 // createCovered is createExecution for a CONTINUOUS job. Since the rollout read its name
-// the thing may have left, or joined and got its execution.
-func (e *Engine) createCovered(tx *store.Tx, job *jobsvc.Job, t *jobsvc.Thing, now time.Time) (made bool, err error) {
+// the thing may have left, or joined and got its execution. One that others of the targets
+// cover, those in waiting, has its turn there: a further target does not hurry it.
+func (e *Engine) createCovered(tx *store.Tx, job *jobsvc.Job, t *jobsvc.Thing, waiting []string, now time.Time) (made bool, err error) {
 	if !job.Follows() || job.Stopped {
 		return false, nil
 	}
@@ -377,7 +382,7 @@ func (e *Engine) createCovered(tx *store.Tx, job *jobsvc.Job, t *jobsvc.Thing, n
 	}
 	up := &ancestry{tx: tx, known: map[string]*jobsvc.ThingGroup{}}
 	groups, err := up.all(m.before)
-	if err != nil || !e.covers(job, t.Name, groups) {
+	if err != nil || !e.covers(job, t.Name, groups) || e.anyCovers(waiting, t.Name, groups) {
 		return false, err
 	}
 	f := &follower{e: e, tx: tx, thing: t, now: now}

@@ -414,10 +414,10 @@ func (e *Engine) stepWindow(ctx context.Context, t store.Timer) error {
 // After an outage that of the rollout may be first.
 func (e *Engine) catchUp(ctx context.Context, job *jobsvc.Job, now time.Time) (bool, error) {
 	switch {
+	case !job.ClosesAt.IsZero() && !now.Before(job.ClosesAt): // it comes before the end
+		return true, e.stepClose(ctx, store.JobTimer(store.TimerClose, job.ID, job.ClosesAt))
 	case !job.EndsAt.IsZero() && !now.Before(job.EndsAt):
 		return true, e.stepEnd(ctx, store.JobTimer(store.TimerEnd, job.ID, job.EndsAt))
-	case !job.ClosesAt.IsZero() && !now.Before(job.ClosesAt):
-		return true, e.stepClose(ctx, store.JobTimer(store.TimerClose, job.ID, job.ClosesAt))
 	}
 	return false, nil
 }

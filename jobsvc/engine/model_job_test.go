@@ -87,7 +87,7 @@ func (m *model) associate(r *jobsvc.AssociateTargetsWithJobRequest) reply {
 	switch {
 	case code != "":
 		return refuse(code)
-	case j.TargetSelection != jobsvc.TargetContinuous, j.Status != jobsvc.JobInProgress:
+	case j.TargetSelection != jobsvc.TargetContinuous, j.Status != jobsvc.JobInProgress, j.ended:
 		return refuse(jobsvc.CodeInvalidRequest)
 	}
 	m.registry(func() { j.Targets = all })

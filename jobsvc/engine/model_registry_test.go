@@ -124,6 +124,14 @@ func (m *model) covers(j *modelJob, t *modelThing) bool {
 	return false
 }
 
+// inTargets tells whether a thing is in one of the groups that are targets.
+func (m *model) inTargets(j *modelJob, t *modelThing) bool {
+	return slices.ContainsFunc(j.Targets, func(arn string) bool {
+		group, isGroup := strings.CutPrefix(arn, groupARN(""))
+		return isGroup && m.in(t, group)
+	})
+}
+
 // registry is a transaction of the registry: afterwards CONTINUOUS jobs look who entered
 // the union of their targets and who left it.
 func (m *model) registry(change func()) {
@@ -133,6 +141,7 @@ func (m *model) registry(change func()) {
 	}
 	before := make(map[stay]bool)
 	groups := make(map[*modelThing]map[string]bool)
+	parents := maps.Clone(m.groups)
 	for _, t := range m.things {
 		groups[t] = maps.Clone(t.groups)
 		for _, j := range m.jobs {
@@ -142,18 +151,22 @@ func (m *model) registry(change func()) {
 	change()
 	for _, j := range sorted(m.jobs) {
 		for _, t := range sorted(m.things) {
-			left := false
+			moved := false
 			for g := range groups[t] {
-				left = left || !t.groups[g]
+				for left := g; left != "" && !t.groups[g]; left = parents[left] {
+					moved = moved || slices.Contains(j.Targets, groupARN(left))
+				}
+				moved = moved || !t.groups[g] && m.inTargets(j, t)
 			}
-			m.compareCoverage(j, t, before[stay{j, t}], m.covers(j, t), left)
+			m.compareCoverage(j, t, before[stay{j, t}], m.covers(j, t), moved)
 		}
 	}
 }
 
 // compareCoverage looks at what a thing is to a job before and after a change of
-// memberships. left tells that it has left a group.
-func (m *model) compareCoverage(j *modelJob, t *modelThing, before, after, left bool) {
+// memberships. moved tells that it has left a group, and that or another it is in is one of
+// the targets.
+func (m *model) compareCoverage(j *modelJob, t *modelThing, before, after, moved bool) {
 	if j.TargetSelection != jobsvc.TargetContinuous || !j.begun || !active(j) {
 		return
 	}
@@ -162,14 +175,14 @@ func (m *model) compareCoverage(j *modelJob, t *modelThing, before, after, left 
 		m.enter(j, t)
 	case before && !after:
 		m.leave(j, t)
-	case after && left && j.Status == jobsvc.JobInProgress && j.waits(t):
+	case after && moved && j.Status == jobsvc.JobInProgress && m.waits(j, t):
 		m.enter(j, t) // whoever moves inside the targets does not wait for the rate any more
 	}
 }
 
 // waits tells whether a thing waits for the rollout of a job.
-func (j *modelJob) waits(t *modelThing) bool {
-	return j.rollout != nil && slices.ContainsFunc(j.rollout.left, func(r released) bool { return r.thing == t })
+func (m *model) waits(j *modelJob, t *modelThing) bool {
+	return j.rollout != nil && slices.ContainsFunc(j.rollout.left, func(r released) bool { return r.thing == t && !m.skipped(j, r) })
 }
 
 func active(j *modelJob) bool {

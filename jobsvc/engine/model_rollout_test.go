@@ -59,6 +59,7 @@ func (m *model) begin(j *modelJob) {
 // room.
 func (m *model) release(j *modelJob) {
 	r := j.rollout
+	began := len(r.left)
 	for room := m.allowance(j); room > 0 && len(r.left) > 0; {
 		l := r.left[0]
 		r.left = r.left[1:]
@@ -69,9 +70,9 @@ func (m *model) release(j *modelJob) {
 		room--
 		j.notified++
 	}
-	// Whether a window whose room is used up finds out that all the others are to be skipped,
-	// or the next one does, is open.
-	if !slices.ContainsFunc(r.left, func(l released) bool { return !m.skipped(j, l) }) && (len(r.left) == 0 || m.foundOver(j.ID)) {
+	// Whether a window finds out that all the others are to be skipped, or the next one does,
+	// is open.
+	if !slices.ContainsFunc(r.left, func(l released) bool { return !m.skipped(j, l) }) && (began == 0 || m.foundOver(j.ID)) {
 		j.rollout = nil
 		j.LastUpdatedAt = m.now
 		m.complete(j)

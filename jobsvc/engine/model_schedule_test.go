@@ -117,7 +117,7 @@ func (m *model) closingOf(j *modelJob) time.Time {
 // endOf is the end time of a job that has not come to it.
 func (m *model) endOf(j *modelJob) time.Time {
 	_, end := times(j)
-	if !active(j) || j.ended {
+	if !active(j) || j.atEnd {
 		return time.Time{}
 	}
 	return end
@@ -145,7 +145,7 @@ func (m *model) open(j *modelJob) {
 // close makes a job wait for its next window; without one, it is at its end. After an
 // outage the next one may be open: then the minutes of its rollout begin anew.
 func (m *model) close(j *modelJob) {
-	if openAt(j, m.now) {
+	if _, end := times(j); openAt(j, m.now) && !m.passed(end) {
 		j.closes = firstClosed(j, m.now)
 		if j.rollout != nil {
 			j.rollout.next = m.now
@@ -161,14 +161,19 @@ func (m *model) close(j *modelJob) {
 	j.LastUpdatedAt = m.now
 }
 
+// reachEnd is the end time; that of a job whose last window has closed before may still
+// cancel what is IN_PROGRESS.
 func (m *model) reachEnd(j *modelJob) {
+	j.atEnd = true
 	switch behavior := j.SchedulingConfig.EndBehavior; behavior {
 	case jobsvc.EndCancel, jobsvc.EndForceCancel:
 		j.ended = true
 		j.ReasonCode = "JOB_END_TIME_REACHED"
 		m.cancel(j, behavior == jobsvc.EndForceCancel)
 	default:
-		m.stop(j)
+		if !j.ended {
+			m.stop(j)
+		}
 	}
 }
 

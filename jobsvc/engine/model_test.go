@@ -38,6 +38,7 @@ type modelJob struct {
 	given      map[*modelThing]bool // who ever had an execution
 	begun      bool                 // its rollout has begun
 	closes     time.Time            // when its open windows are over, zero for never
+	atEnd      bool                 // its end time has passed
 	ended      bool                 // its end time, or last window, has passed
 	rollout    *modelRollout        // nil when there is none, or none any more
 	notified   int64                // things that its rollout gave an execution
@@ -151,7 +152,16 @@ func (m *model) due() (first time.Time, do func()) {
 		}
 	}
 	for _, j := range sorted(m.jobs) {
-		if j.rollout != nil && j.Status == jobsvc.JobInProgress && !m.passed(m.endOf(j)) && !m.passed(m.closingOf(j)) {
+		if j.rollout == nil || j.Status != jobsvc.JobInProgress {
+			continue
+		}
+		// After an outage, nobody is released after the end.
+		switch {
+		case m.passed(m.closingOf(j)):
+			consider(j.rollout.next, func() { m.close(j) })
+		case m.passed(m.endOf(j)):
+			consider(j.rollout.next, func() { m.reachEnd(j) })
+		default:
 			consider(j.rollout.next, func() { m.release(j) })
 		}
 	}

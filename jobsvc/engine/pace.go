@@ -133,12 +133,29 @@ func (e *Engine) count(r *store.Rollout, n released) {
 	}
 }
 
-// claim is when a chunk was claimed, and when its window was charged for it: what was made
-// from then on may have been made by it.
-type claim struct{ claimedAt, chargedAt time.Time }
+// claim is what making the executions of a chunk goes by.
+type claim struct {
+	// When it was claimed, and when its window was charged for it: what was made from then
+	// on may have been made by it.
+	claimedAt, chargedAt time.Time
+	// The targets that are yet to be walked by a rate, when this chunk is of one that was
+	// associated later and does not wait for it.
+	waiting []string
+}
 
-// newClaim is that of who claimed it just now: by it nothing was made yet.
-func newClaim(r *store.Rollout) claim { return claim{r.ClaimedAt.Add(1), r.ChargedAt.Add(1)} }
+// claimOf is the open claim of a rollout. Who claimed it just now says so by 1: nothing was
+// made by it yet, at that very time neither.
+func (e *Engine) claimOf(job *jobsvc.Job, r *store.Rollout, fresh time.Duration) claim {
+	c := claim{claimedAt: r.ClaimedAt.Add(fresh), chargedAt: r.ChargedAt.Add(fresh)}
+	if e.paced(job) && !e.ofRollout(&r.Sources[r.Source]) {
+		for i := range r.Sources {
+			if src := &r.Sources[i]; !src.Ended && e.ofRollout(src) {
+				c.waiting = append(c.waiting, src.ARN)
+			}
+		}
+	}
+	return c
+}
 
 // checkUsed looks, for a thing that got no execution now, whether the claim made one
 // before. Nothing is given back that may have been used: one that was deleted

@@ -52,8 +52,8 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 	if err != nil {
 		return err
 	}
-	if job == nil || r == nil || job.Status != jobsvc.JobInProgress {
-		// Canceled, deleted or closed since the timer was read: they cleared it.
+	if job == nil || r == nil || job.Status != jobsvc.JobInProgress || !r.Timer(job).Due.Equal(t.Due) {
+		// Canceled, deleted or closed since the timer was read, or moved: they cleared it.
 		return e.dropRolloutTimer(ctx, t)
 	}
 	if overdue, err := e.catchUp(ctx, job, began); overdue || err != nil {
@@ -72,7 +72,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 				return err
 			}
 		}
-		n, err := e.release(ctx, job, things, claim{r.ClaimedAt, r.ChargedAt})
+		n, err := e.release(ctx, job, things, e.claimOf(job, r, 0))
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (e *Engine) stepRollout(ctx context.Context, t store.Timer) error {
 		if left > 0 && !paced { // with a rate it matters what this one uses up
 			reading.Go(func() { next = w.nextChunk(ctx, r) })
 		}
-		n, err := e.release(ctx, job, things, newClaim(r))
+		n, err := e.release(ctx, job, things, e.claimOf(job, r, 1))
 		reading.Wait()
 		if err != nil {
 			return err
@@ -218,8 +218,12 @@ func (w *walk) members(ctx context.Context, r *store.Rollout, limit int) (things
 		}
 		// One that is gone must not have the rollout wait for another window.
 		t, err := w.e.store.Thing(ctx, name)
-		if err == nil && t != nil {
-			things = []member{{name: name, asOf: at}}
+		if err != nil || t == nil {
+			return nil, true, err
+		}
+		things, err = w.unserved(ctx, r, []store.GroupMember{{Thing: name, Membership: store.Membership{ThingID: t.ID}}}, at)
+		for i := range things {
+			things[i].id = "" // whichever has the name by then
 		}
 		return things, true, err
 	}
@@ -383,7 +387,7 @@ func (e *Engine) releasePart(ctx context.Context, job *jobsvc.Job, things []memb
 	ops := make([]store.Op, len(things))
 	for i, m := range things {
 		ops[i] = store.Op{Scope: kv.Thing(m.name), Fn: func(tx *store.Tx) error {
-			made, err := e.createExecution(tx, job, m, now)
+			made, err := e.createExecution(tx, job, m, c, now)
 			if err != nil || made {
 				return err
 			}
@@ -431,7 +435,7 @@ func (e *Engine) updateManyAnd(ctx context.Context, ops []store.Op, see func(kv.
 
 // createExecution gives a thing its first execution of a job, unless it has one, is
 // gone, or is not the thing that was meant any more. It tells whether it did.
-func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, now time.Time) (made bool, err error) {
+func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, c claim, now time.Time) (made bool, err error) {
 	thing, err := tx.Thing(m.name)
 	if err != nil || thing == nil || m.id != "" && thing.ID != m.id {
 		return false, err
@@ -443,7 +447,7 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, no
 		return false, err
 	}
 	if job.TargetSelection == jobsvc.TargetContinuous {
-		return e.createCovered(tx, job, thing, now)
+		return e.createCovered(tx, job, thing, c.waiting, now)
 	}
 	if thing.CreatedAt.After(m.asOf) { // made again under the name of a target
 		return false, nil

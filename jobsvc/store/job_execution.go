@@ -65,10 +65,15 @@ func (t *Tx) DeleteEnded(thing, job string, number int64) {
 }
 
 // MarkDeleted leaves a mark where the record of an execution was or would have been, so
-// that its number is not used again and the rollout does not make it anew. The mark goes
-// with the job: DeletedRefs finds it.
+// that its number is not used again and the rollout does not make it anew, and that it is
+// known whether its thing has left the targets since. The mark goes with the job:
+// DeletedRefs finds it.
 func (t *Tx) MarkDeleted(e *jobsvc.JobExecution) {
-	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), []byte{})
+	mark := []byte{}
+	if e.Uncovered {
+		mark = markLeft
+	}
+	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), mark)
 	t.tx.Put(indexKey(e.JobID, deletedByte, e.QueuedAt, e.ThingName, e.ExecutionNumber), []byte{})
 }
 
