@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
@@ -373,12 +374,41 @@ func TestContinuousWindows(t *testing.T) {
 	w.checkCounters("fw")
 }
 
-// TestContinuousEnded: a job that has ended, or stopped, does not follow.
+// TestContinuousStopped: at the end of its schedule a job makes no further executions. Who
+// leaves still loses one that has not begun, and the job is complete with the last one.
+func TestContinuousStopped(t *testing.T) {
+	w := newWorld(t)
+	w.rules = &jobsvc.JobRules{MaxEndLead: time.Hour}
+	w.open()
+	w.thing("in", "begun", "out")
+	w.group("g", "", "in", "begun")
+	w.mustCreate("fw", func(r *jobsvc.CreateJobRequest) {
+		r.TargetSelection = jobsvc.TargetContinuous
+		r.RetryConfig = &jobsvc.RetryConfig{CriteriaList: []jobsvc.RetryCriterion{{FailureType: jobsvc.FailureFailed, NumberOfRetries: 3}}}
+		r.SchedulingConfig = &jobsvc.SchedulingConfig{EndTime: w.now.Add(time.Minute).Format(time.RFC3339), EndBehavior: jobsvc.EndStopRollout}
+	}, groupARN("g"))
+	w.runTimers()
+	w.start("begun")
+	w.advance(time.Minute)
+	w.join("out", "g")
+	w.has("out", "fw", "")
+	w.leave("in", "g")
+	w.has("in", "fw", "REMOVED")
+	w.join("in", "g")
+	w.has("in", "fw", "REMOVED")
+	w.must(w.update("begun", "fw", jobsvc.StatusFailed))
+	w.must(w.Settle(w.ctx))
+	w.has("begun", "fw", "FAILED")
+	if d := w.describe("fw"); d.Status != jobsvc.JobCompleted {
+		t.Errorf("with nothing left the job is %+v", d)
+	}
+}
+
+// TestContinuousEnded: a job that has ended does not follow.
 func TestContinuousEnded(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"canceled":  func(w *world) { _, err := w.CancelJob(w.ctx, &jobsvc.CancelJobRequest{JobID: "fw"}); w.must(err) },
 		"completed": func(w *world) { w.changeJob("fw", func(j *jobsvc.Job) { j.Status = jobsvc.JobCompleted }) },
-		"stopped":   func(w *world) { w.changeJob("fw", func(j *jobsvc.Job) { j.Stopped = true }) },
 		"deleted": func(w *world) {
 			w.must(w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw", Force: true}))
 		},

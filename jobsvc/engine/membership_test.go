@@ -118,6 +118,7 @@ func TestForgettingWaitsForRolloutsThatPause(t *testing.T) {
 	_, err = st.Update(w.ctx, later.Scope, func(tx *store.Tx) error {
 		tx.ClearTimer(timers[0])
 		tx.SetTimer(later)
+		tx.PutRollout("fw", &store.Rollout{Due: later.Due})
 		return nil
 	})
 	w.must(err)
