@@ -103,9 +103,10 @@ type Job struct {
 
 // RolloutPace is what the rate of a rollout goes by.
 type RolloutPace struct {
-	// WindowStart is when the window of a minute began that things are released in, Left how
-	// many more may be.
+	// WindowStart is when the window of a minute began that things are released in, Rate how
+	// many may be, Left how many more.
 	WindowStart time.Time `json:",omitzero"`
+	Rate        int64     `json:",omitempty"`
 	Left        int64     `json:",omitempty"`
 	// Notified is how many things have had their first execution from the rollout, those
 	// that joined not counted, and Increases how often the rate has grown.

@@ -1,6 +1,9 @@
 package jobsvc
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // JobExecutionStatus is where one attempt of one Thing stands.
 type JobExecutionStatus string
@@ -38,8 +41,8 @@ func (s JobExecutionStatus) Valid() bool {
 // Terminal tells whether nothing but deletion follows.
 func (s JobExecutionStatus) Terminal() bool { return s != StatusQueued && s != StatusInProgress }
 
-// settable tells whether a device may ask for the status.
-func (s JobExecutionStatus) settable() bool {
+// Settable tells whether a device may ask for the status.
+func (s JobExecutionStatus) Settable() bool {
 	switch s {
 	case StatusInProgress, StatusSucceeded, StatusFailed, StatusRejected:
 		return true
@@ -74,6 +77,11 @@ type JobExecution struct {
 	// InProgressDeadline and StepDeadline are zero when that timer does not run.
 	InProgressDeadline time.Time
 	StepDeadline       time.Time
+
+	// HiddenUntil: a QUEUED retry is not in its device's queue before. Zero when it is.
+	HiddenUntil time.Time
+	// QueuedUntil is when a QUEUED execution is CANCELED. Zero for never.
+	QueuedUntil time.Time
 }
 
 // JobExecutionState is the part of an execution that updates and refusals show.
@@ -113,6 +121,19 @@ func (e *JobExecution) Deadline() time.Time {
 	return a
 }
 
+// NextDue is when something becomes of the execution by itself: its Deadline, or what a
+// QUEUED one waits for. Zero for never.
+func (e *JobExecution) NextDue() time.Time {
+	if e.Status != StatusQueued {
+		return e.Deadline()
+	}
+	a, b := e.HiddenUntil, e.QueuedUntil
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // SecondsBeforeTimedOut is the time left in whole seconds, rounded up, at least 0.
 // ok is false when no timer runs. AWS: approximateSecondsBeforeTimedOut.
 func (e *JobExecution) SecondsBeforeTimedOut(now time.Time) (seconds int64, ok bool) {
@@ -132,6 +153,9 @@ type JobExecutionUpdate struct {
 	// StepTimeout sets or replaces the step timer, CancelStepTimeout stops it, zero
 	// leaves it. Whole minutes.
 	StepTimeout time.Duration
+	// Allowed are statuses that this installation lets devices ask for besides those that
+	// are Settable. AWS: none.
+	Allowed []JobExecutionStatus
 }
 
 // CancelStepTimeout as a StepTimeout stops the running step timer.
@@ -155,9 +179,10 @@ func (e *JobExecution) Update(u *JobExecutionUpdate, timeout time.Duration, now 
 		err.State = e.State()
 		return err
 	}
-	if e.Status.Terminal() || !u.Status.settable() {
+	settable := u.Status.Settable() || slices.Contains(u.Allowed, u.Status)
+	if e.Status.Terminal() || !settable {
 		err := Errorf(CodeInvalidStateTransition, "An execution cannot go from %s to %s.", e.Status, u.Status)
-		if !u.Status.settable() {
+		if !settable {
 			err.Message = "The status " + string(u.Status) + " is set by the service alone. The execution is " + string(e.Status) + "."
 		}
 		err.State = e.State()
@@ -225,6 +250,21 @@ func (e *JobExecution) TimeOut(now time.Time) bool {
 	return true
 }
 
+// Wait is what the passing of time does to a QUEUED execution: it is CANCELED, or no longer
+// hidden. Both are false for one that has begun, or that nothing is due for.
+func (e *JobExecution) Wait(now time.Time) (canceled, shown bool) {
+	past := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	switch {
+	case e.Status != StatusQueued:
+	case past(e.QueuedUntil):
+		return e.Cancel(false, now), false
+	case past(e.HiddenUntil):
+		e.HiddenUntil = time.Time{}
+		return false, true
+	}
+	return false, false
+}
+
 // Remove ends a pending execution whose thing was deleted or left the targets. It
 // tells whether it did.
 func (e *JobExecution) Remove(now time.Time) bool {
@@ -275,6 +315,7 @@ func (e *JobExecution) begin(timeout time.Duration, now time.Time) {
 	}
 	e.Status = StatusInProgress
 	e.StartedAt = now
+	e.HiddenUntil, e.QueuedUntil = time.Time{}, time.Time{}
 	if timeout > 0 {
 		e.InProgressDeadline = now.Add(timeout)
 	}
@@ -283,6 +324,7 @@ func (e *JobExecution) begin(timeout time.Duration, now time.Time) {
 func (e *JobExecution) end(s JobExecutionStatus) {
 	e.Status = s
 	e.InProgressDeadline, e.StepDeadline = time.Time{}, time.Time{}
+	e.HiddenUntil, e.QueuedUntil = time.Time{}, time.Time{}
 }
 
 func (e *JobExecution) setStepTimeout(step time.Duration, now time.Time) {

@@ -55,6 +55,15 @@ type JobRules struct {
 
 	// DefaultInProgress is the TimeoutConfig of jobs that have none; 0 is no limit.
 	DefaultInProgress time.Duration
+	// QueuedTTL is how long an execution may be QUEUED before it is CANCELED; 0: for ever.
+	QueuedTTL time.Duration
+	// RetryDelay is how long a retry is not in its device's queue.
+	RetryDelay time.Duration
+	// AllowedStatuses are what devices may report besides IN_PROGRESS, SUCCEEDED, FAILED and
+	// REJECTED: TIMED_OUT, CANCELED, REMOVED.
+	AllowedStatuses []JobExecutionStatus
+	// SmoothRollout spreads what a rate releases evenly over its minute.
+	SmoothRollout bool
 	// PaceAssociatedTargets has the things of targets that were associated later wait for the
 	// rate of their job's rollout.
 	PaceAssociatedTargets bool

@@ -50,6 +50,9 @@ type Config struct {
 	Timeout    TimeoutConfig    `yaml:"timeout" embed:"" prefix:"timeout-"`
 	Rollout    RolloutConfig    `yaml:"rollout" embed:"" prefix:"rollout-"`
 	Schedule   ScheduleConfig   `yaml:"schedule" embed:"" prefix:"schedule-"`
+	Retry      RetryConfig      `yaml:"retry" embed:"" prefix:"retry-"`
+	Queued     QueuedConfig     `yaml:"queued" embed:"" prefix:"queued-"`
+	Device     DeviceConfig     `yaml:"device" embed:"" prefix:"device-"`
 	Cancel     CancelConfig     `yaml:"cancel" embed:"" prefix:"cancel-"`
 	Continuous ContinuousConfig `yaml:"continuous" embed:"" prefix:"continuous-"`
 	Events     EventsConfig     `yaml:"events" embed:"" prefix:"events-"`
@@ -81,6 +84,8 @@ type TimeoutConfig struct {
 
 // RolloutConfig is about the pace of rollouts.
 type RolloutConfig struct {
+	Smooth bool `yaml:"smooth" name:"smooth" help:"Spread what maximumPerMinute allows evenly over the minute. Without it a minute's things are released at its beginning."`
+
 	PaceAssociatedTargets bool `yaml:"paceAssociatedTargets" name:"pace-associated-targets" help:"Let the things of targets that AssociateTargetsWithJob adds wait for the rate of their job. Without it they get their executions at once."`
 }
 

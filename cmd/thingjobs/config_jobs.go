@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 	_ "time/tzdata" // for schedulingConfig.timeZone on machines without a zone database
 
@@ -31,7 +32,55 @@ type ContinuousConfig struct {
 	RemoveInProgressOnLeave bool `yaml:"removeInProgressOnLeave" name:"remove-in-progress-on-leave" help:"When a thing leaves the targets of a CONTINUOUS job, end its execution as REMOVED also if it is IN_PROGRESS. Otherwise the thing may finish it."`
 }
 
+// RetryConfig is about retries.
+type RetryConfig struct {
+	DelaySeconds int64 `yaml:"delaySeconds" name:"delay-seconds" help:"How long the retry of a failed execution waits before its device sees it, in seconds. AWS: 0."`
+}
+
+// QueuedConfig is about executions that no device begins.
+type QueuedConfig struct {
+	TTLMinutes int64 `yaml:"ttlMinutes" name:"ttl-minutes" help:"How long an execution may be QUEUED before it is CANCELED, in minutes, so that devices that are gone do not keep a job open. 0: for ever. It is for executions that are made afterwards."`
+}
+
+// DeviceConfig is about what devices may do.
+type DeviceConfig struct {
+	AllowedStatuses []string `yaml:"allowedStatuses" name:"allowed-statuses" default:"IN_PROGRESS,SUCCEEDED,FAILED,REJECTED" help:"The statuses that a device may report. TIMED_OUT, CANCELED and REMOVED, which AWS keeps for itself, can be added for firmware that reports them."`
+}
+
+// maxDelay bounds both, in seconds: a year.
+const maxDelay = 366 * 24 * 60 * 60
+
+func (c *Config) validateWaits(bad func(key, format string, args ...any)) {
+	if n := c.Retry.DelaySeconds; n < 0 || n > maxDelay {
+		bad("retry.delaySeconds", "%d is not between 0 and %d", n, maxDelay)
+	}
+	if n := c.Queued.TTLMinutes; n < 0 || n > maxDelay/60 {
+		bad("queued.ttlMinutes", "%d is not between 0 and %d", n, maxDelay/60)
+	}
+	for _, s := range c.Device.AllowedStatuses {
+		if !jobsvc.JobExecutionStatus(s).Valid() || s == string(jobsvc.StatusQueued) {
+			bad("device.allowedStatuses", "%q is no status a device can report", s)
+		}
+	}
+	for _, s := range jobsvc.JobExecutionStatuses() {
+		if s.Settable() && !slices.Contains(c.Device.AllowedStatuses, string(s)) {
+			bad("device.allowedStatuses", "%s is missing: devices of AWS IoT Jobs report it", s)
+		}
+	}
+}
+
+// allowedStatuses are those beside what every device may report.
+func (c *Config) allowedStatuses() (more []jobsvc.JobExecutionStatus) {
+	for _, s := range c.Device.AllowedStatuses {
+		if s := jobsvc.JobExecutionStatus(s); !s.Settable() {
+			more = append(more, s)
+		}
+	}
+	return more
+}
+
 func (c *Config) validateJobs(bad func(key, format string, args ...any)) {
+	c.validateWaits(bad)
 	s := &c.Schedule
 	if s.MinStartLead < 0 || s.MinEndLead < 0 || s.MinSpan < 0 {
 		bad("schedule", "durations are not negative")
@@ -59,6 +108,10 @@ func (c *Config) jobRules() *jobsvc.JobRules {
 		ForceAfterCancel:     c.Cancel.AllowForceAfterCancel,
 
 		DefaultInProgress:       time.Duration(c.Timeout.DefaultInProgressMinutes) * time.Minute,
+		QueuedTTL:               time.Duration(c.Queued.TTLMinutes) * time.Minute,
+		RetryDelay:              time.Duration(c.Retry.DelaySeconds) * time.Second,
+		AllowedStatuses:         c.allowedStatuses(),
+		SmoothRollout:           c.Rollout.Smooth,
 		PaceAssociatedTargets:   c.Rollout.PaceAssociatedTargets,
 		RerunOnRejoin:           c.Continuous.RerunOnRejoin,
 		RemoveInProgressOnLeave: c.Continuous.RemoveInProgressOnLeave,

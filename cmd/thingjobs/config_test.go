@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +154,7 @@ func TestConfigValidate(t *testing.T) {
 func TestJobRules(t *testing.T) {
 	t.Parallel()
 	cfg := defaultConfig()
-	if got, want := *cfg.jobRules(), jobsvc.DefaultJobRules(); got != want {
+	if got, want := *cfg.jobRules(), jobsvc.DefaultJobRules(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the default rules are %+v, want %+v", got, want)
 	}
 	for key, text := range map[string]string{
@@ -162,6 +163,9 @@ func TestJobRules(t *testing.T) {
 		"schedule":              "schedule: {minEndLead: -1s}",
 
 		"timeout.defaultInProgressMinutes": "timeout: {defaultInProgressMinutes: 10081}",
+		"retry.delaySeconds":               "retry: {delaySeconds: -1}",
+		"queued.ttlMinutes":                "queued: {ttlMinutes: 527041}",
+		"device.allowedStatuses":           "device: {allowedStatuses: [SUCCEEDED, FAILED, REJECTED]}",
 		"limits.rolloutDefaultPerMinute":   "limits: {rolloutDefaultPerMinute: -1}",
 	} {
 		cfg := defaultConfig()
@@ -175,9 +179,9 @@ func TestJobRules(t *testing.T) {
 	var c struct {
 		Config `embed:""`
 	}
-	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\ntimeout: {defaultInProgressMinutes: 90}\nlimits: {profile: aws}\ncontinuous: {rerunOnRejoin: false}\n")))
+	parser, err := kong.New(&c, kong.Configuration(loadConfigFile, configFile(t, "schedule: {minStartLead: 0s, allowSnapshotWindows: true, strictWindow: true, cancelWhenQuotaFull: true}\ncancel: {allowForceAfterCancel: false}\ntimeout: {defaultInProgressMinutes: 90}\nlimits: {profile: aws}\ncontinuous: {rerunOnRejoin: false}\nretry: {delaySeconds: 3}\nqueued: {ttlMinutes: 4}\nrollout: {smooth: true}\n")))
 	if err == nil {
-		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--rollout-pace-associated-targets", "--continuous-remove-in-progress-on-leave"})
+		_, err = parser.Parse([]string{"--schedule-min-span=1s", "--rollout-pace-associated-targets", "--continuous-remove-in-progress-on-leave", "--device-allowed-statuses=IN_PROGRESS,SUCCEEDED,FAILED,REJECTED,CANCELED"})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +189,8 @@ func TestJobRules(t *testing.T) {
 	if r := c.jobRules(); r.MinStartLead != 0 || !r.AllowSnapshotWindows || !r.StrictWindow || !r.CancelWhenQuotaFull || r.ForceAfterCancel || r.MinSpan != time.Second || r.MinEndLead != 30*time.Minute {
 		t.Errorf("rules %+v", r)
 	} else if r.DefaultInProgress != 90*time.Minute || !r.PaceAssociatedTargets || r.RerunOnRejoin || !r.RemoveInProgressOnLeave {
+		t.Errorf("rules %+v", r)
+	} else if r.RetryDelay != 3*time.Second || r.QueuedTTL != 4*time.Minute || !r.SmoothRollout || !slices.Equal(r.AllowedStatuses, []jobsvc.JobExecutionStatus{jobsvc.StatusCanceled}) {
 		t.Errorf("rules %+v", r)
 	}
 	if l := defaultConfig(); l.limits().RolloutDefault != 0 || c.limits().RolloutDefault != 1000 {

@@ -326,8 +326,8 @@ func (f *follower) make(job *jobsvc.Job, number int64) {
 		f.e.refuse(f.tx, f.queue, &x, f.now)
 		return
 	}
+	f.e.queueNew(f.tx, &x)
 	f.queue.Pending = append(f.queue.Pending, x)
-	f.tx.IndexExecution(&x, "", x.Status)
 	f.note(job.NamespaceID)
 }
 

@@ -22,7 +22,7 @@ func visible(x *jobsvc.JobExecution, j *jobsvc.Job) bool {
 	case x.Status == jobsvc.StatusInProgress:
 		return j.Status != jobsvc.JobCanceled || !j.ForceCanceled
 	}
-	return j.Status == jobsvc.JobInProgress && !j.Expired()
+	return j.Status == jobsvc.JobInProgress && !j.Expired() && x.HiddenUntil.IsZero()
 }
 
 // visibleIn asks the jobs as the transaction sees them. failed gets the first error.
@@ -69,7 +69,7 @@ func (e *Engine) saveChange(tx *store.Tx, before, x *jobsvc.JobExecution) {
 		tx.PutEnded(x)
 		e.executionEvent(tx, x)
 	}
-	if old, due := before.Deadline(), x.Deadline(); !old.Equal(due) {
+	if old, due := before.NextDue(), x.NextDue(); !old.Equal(due) {
 		clearTimeout(tx, before)
 		if !due.IsZero() {
 			tx.SetTimer(timeoutTimer(x, due))
@@ -78,8 +78,28 @@ func (e *Engine) saveChange(tx *store.Tx, before, x *jobsvc.JobExecution) {
 }
 
 func clearTimeout(tx *store.Tx, x *jobsvc.JobExecution) {
-	if d := x.Deadline(); !d.IsZero() {
+	if d := x.NextDue(); !d.IsZero() {
 		tx.ClearTimer(timeoutTimer(x, d))
+	}
+}
+
+// queueNew writes, of a new QUEUED execution, what goes beside its queue: the index and the
+// counter, and the timer of what it waits for, which the caller sees to the scheduler
+// knows of (waits). The caller puts it into the queue.
+func (e *Engine) queueNew(tx *store.Tx, x *jobsvc.JobExecution) {
+	if e.rules.QueuedTTL > 0 {
+		x.QueuedUntil = x.QueuedAt.Add(e.rules.QueuedTTL)
+	}
+	tx.IndexExecution(x, "", x.Status)
+	if due := x.NextDue(); !due.IsZero() {
+		tx.SetTimer(timeoutTimer(x, due))
+	}
+}
+
+// waits tells the scheduler that QUEUED executions may have timers.
+func (e *Engine) waits() {
+	if e.rules.QueuedTTL > 0 || e.rules.RetryDelay > 0 {
+		poke(e.wake)
 	}
 }
 
@@ -488,6 +508,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 		if err := e.outsideWindow(x, job, r); err != nil {
 			return err
 		}
+		r.Allowed = e.rules.AllowedStatuses
 		if err := x.Update(&r.JobExecutionUpdate, e.timeoutOf(job), now); err != nil {
 			return err
 		}
@@ -519,6 +540,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 	e.notify(hintsOf(events))
 	e.wakeFor(deadline)
 	if ended {
+		e.waits() // its retry may
 		e.unsettle(r.JobID)
 	}
 	return res, nil

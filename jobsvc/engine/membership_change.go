@@ -84,6 +84,7 @@ func (e *Engine) changed(ctx context.Context, events []kv.Event, err error) {
 			e.unsettle(ev.job)
 		}
 	}
+	e.waits()
 	if errors.Is(err, kv.ErrUnknown) {
 		if err := e.unsettleActive(ctx); err != nil {
 			e.log.Error("look for jobs with nothing left to do", "err", err)

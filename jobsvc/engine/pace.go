@@ -57,7 +57,8 @@ func (e *Engine) enterWindow(ctx context.Context, job *jobsvc.Job, r *store.Roll
 	next := *r
 	next.WindowStart = start
 	next.Increases = max(r.Increases, rollout.Increases(job.RolloutConfig, r.Notified, succeeded))
-	next.Left, _ = e.rates().PerMinute(job.RolloutConfig, next.Increases)
+	next.Rate, _ = e.rates().PerMinute(job.RolloutConfig, next.Increases)
+	next.Left = next.Rate
 	if len(claimed) > 0 && e.ofRollout(&r.Sources[r.Source]) {
 		claimed = claimed[:min(int64(len(claimed)), next.Left)]
 		next.Claimed = claimed[len(claimed)-1].name
@@ -68,9 +69,27 @@ func (e *Engine) enterWindow(ctx context.Context, job *jobsvc.Job, r *store.Roll
 	return entered, claimed, err
 }
 
-// awaitWindow moves the timer of a rollout to the start of the next window.
+// room is how many things a rollout may release now: what its window has left, or where
+// releases are spread over the window, what of that has come by now.
+func (e *Engine) room(r *store.Rollout, now time.Time) int64 {
+	if !e.rules.SmoothRollout {
+		return r.Left
+	}
+	return min(r.Left, rollout.Slots(r.Rate, now.Sub(r.WindowStart))-(r.Rate-r.Left))
+}
+
+// nextRoom is when there is room again.
+func (e *Engine) nextRoom(r *store.Rollout) time.Time {
+	if !e.rules.SmoothRollout || r.Left <= 0 {
+		return r.WindowStart.Add(rollout.Window)
+	}
+	return r.WindowStart.Add(rollout.Slot(r.Rate, r.Rate-r.Left))
+}
+
+// awaitWindow moves the timer of a rollout to when there is room again: at the start of the
+// next window, mostly.
 func (e *Engine) awaitWindow(ctx context.Context, t store.Timer, job *jobsvc.Job, r, next *store.Rollout) error {
-	next.Due = next.WindowStart.Add(rollout.Window)
+	next.Due = e.nextRoom(next)
 	_, err := e.putRollout(ctx, job.ID, r, next, func(tx *store.Tx, j *jobsvc.Job) {
 		tx.ClearTimer(t)
 		tx.ClearTimer(r.Timer(j))

@@ -55,6 +55,9 @@ func (e *Engine) endPending(tx *store.Tx, q *jobsvc.Queue, x *jobsvc.JobExecutio
 		return nil
 	}
 	*x = x.Retry(now)
-	tx.IndexExecution(x, "", x.Status)
+	if e.rules.RetryDelay > 0 {
+		x.HiddenUntil = now.Add(e.rules.RetryDelay)
+	}
+	e.queueNew(tx, x)
 	return nil
 }

@@ -307,8 +307,14 @@ func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) *chunk {
 	for w.turn(next) {
 		src, limit := &next.Sources[next.Source], int64(rolloutChunk)
 		charged := w.e.paced(w.job) && w.e.ofRollout(src)
+		var room int64
 		if charged {
-			limit = min(limit, max(1, next.Left)) // one more, to see whether it is the end
+			now, err := w.e.now(ctx)
+			if err != nil {
+				return &chunk{err: err}
+			}
+			room = w.e.room(next, now)
+			limit = min(limit, max(1, room)) // one more, to see whether it is the end
 		}
 		things, _, err := w.members(ctx, next, int(limit))
 		switch {
@@ -317,7 +323,7 @@ func (w *walk) nextChunk(ctx context.Context, r *store.Rollout) *chunk {
 		case len(things) == 0:
 			src.Ended = true
 			continue
-		case charged && next.Left <= 0:
+		case charged && room <= 0:
 			return &chunk{rollout: next, waits: true}
 		case charged:
 			next.Left -= int64(len(things))
@@ -466,7 +472,7 @@ func (e *Engine) createExecution(tx *store.Tx, claimed *jobsvc.Job, m member, c 
 		e.refuse(tx, q, &x, now)
 		return true, nil
 	}
+	e.queueNew(tx, &x)
 	q.Pending = append(q.Pending, x)
-	tx.IndexExecution(&x, "", x.Status)
 	return true, e.saveQueue(tx, m.name, q, x.NamespaceID)
 }

@@ -205,10 +205,15 @@ func (e *Engine) stepTimeout(ctx context.Context, t store.Timer, now time.Time) 
 			return nil
 		}
 		before := *x
-		if ended = x.TimeOut(now); !ended {
+		canceled, shown := x.Wait(now)
+		ended = canceled || x.TimeOut(now)
+		if !ended && !shown {
 			return nil
 		}
 		e.saveChange(tx, &before, x)
+		if shown {
+			return e.saveQueue(tx, t.Scope.ID, q, before.NamespaceID)
+		}
 		job, err := tx.PeekJob(t.JobID)
 		if err != nil {
 			return err

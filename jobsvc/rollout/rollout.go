@@ -24,6 +24,20 @@ func WindowStart(origin, now time.Time) time.Time {
 	return origin.Add(now.Sub(origin) / Window * Window)
 }
 
+// Slots is how many of the things that a window releases have their turn by a time after
+// its start, when they are spread over it evenly. The first has it at the start.
+func Slots(rate int64, since time.Duration) int64 {
+	if since < 0 {
+		return 0
+	}
+	return min(rate, 1+int64(since)*rate/int64(Window))
+}
+
+// Slot is how long after the start of a window the next thing has its turn after so many.
+func Slot(rate, released int64) time.Duration {
+	return time.Duration((released*int64(Window) + rate - 1) / rate)
+}
+
 // Origin is where the windows of a job are counted from: the start of its rollout, or
 // its last opening when it has maintenance windows.
 func Origin(j *jobsvc.Job) time.Time {

@@ -107,6 +107,9 @@ func (d *decoder) end() error {
 const (
 	flagForceCanceled = 1 << iota
 	flagUncovered
+	flagHiddenUntil // the time follows the others
+	flagQueuedUntil // after that
+	knownFlags      = 1<<iota - 1
 )
 
 // The bytes of elements with nothing in them.
@@ -167,6 +170,12 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 	if x.Uncovered {
 		flags |= flagUncovered
 	}
+	if !x.HiddenUntil.IsZero() {
+		flags |= flagHiddenUntil
+	}
+	if !x.QueuedUntil.IsZero() {
+		flags |= flagQueuedUntil
+	}
 	e.uint(flags)
 	e.string(x.ThingID)
 	e.string(x.JobID)
@@ -182,6 +191,12 @@ func (e *encoder) execution(x *jobsvc.JobExecution) {
 	e.time(x.LastUpdatedAt)
 	e.time(x.InProgressDeadline)
 	e.time(x.StepDeadline)
+	if flags&flagHiddenUntil != 0 {
+		e.time(x.HiddenUntil)
+	}
+	if flags&flagQueuedUntil != 0 {
+		e.time(x.QueuedUntil)
+	}
 	e.details(x.StatusDetails)
 }
 
@@ -202,7 +217,7 @@ func (d *decoder) executionHead(thing string) jobsvc.JobExecution {
 	}
 	x.Status = status
 	flags := d.uint()
-	if flags&^(flagForceCanceled|flagUncovered) != 0 {
+	if flags&^knownFlags != 0 {
 		d.fail()
 	}
 	x.ForceCanceled = flags&flagForceCanceled != 0
@@ -220,6 +235,12 @@ func (d *decoder) executionHead(thing string) jobsvc.JobExecution {
 	x.LastUpdatedAt = d.time()
 	x.InProgressDeadline = d.time()
 	x.StepDeadline = d.time()
+	if flags&flagHiddenUntil != 0 {
+		x.HiddenUntil = d.time()
+	}
+	if flags&flagQueuedUntil != 0 {
+		x.QueuedUntil = d.time()
+	}
 	return x
 }
 

@@ -15,7 +15,7 @@ import (
 // TestJSONRecords pins what JSON records look like on disk: a field renamed in the
 // domain would be lost from every store.
 func TestJSONRecords(t *testing.T) {
-	pace := jobsvc.RolloutPace{WindowStart: at, Left: 5, Notified: 6, Increases: 7}
+	pace := jobsvc.RolloutPace{WindowStart: at, Rate: 8, Left: 5, Notified: 6, Increases: 7}
 	for _, tc := range []struct {
 		v    any
 		want string
@@ -39,7 +39,7 @@ func TestJSONRecords(t *testing.T) {
 				CreatedAt: at, LastUpdatedAt: at, CompletedAt: at, StartsAt: at, StartedAt: at, OpenedAt: at, Concurrent: true, RolloutDone: true,
 				Pace: pace, Stopped: true, ClosesAt: at, EndsAt: at, WindowSweepAt: at,
 			},
-			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","OpenedAt":"1972-04-20T13:17:39.790382856Z","ClosesAt":"1972-04-20T13:17:39.790382856Z","EndsAt":"1972-04-20T13:17:39.790382856Z","WindowSweepAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true,"Pace":{"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7},"Stopped":true}`,
+			`{"ID":"fw","Status":"CANCELED","TargetSelection":"SNAPSHOT","Targets":["arn:x"],"Description":"d","DocumentSource":"https://s","NamespaceID":"ns","PresignedURLConfig":{"RoleARN":"arn:r","Expires":60000000000},"TimeoutConfig":{"InProgress":3600000000000},"RolloutConfig":{"MaximumPerMinute":50,"ExponentialRate":{"BaseRatePerMinute":20,"IncrementFactor":15,"RateIncreaseCriteria":{"NumberOfNotifiedThings":3,"NumberOfSucceededThings":4}}},"AbortConfig":{"CriteriaList":[{"FailureType":"ALL","Action":"CANCEL","ThresholdPercentage":1250,"MinNumberOfExecutedThings":40}]},"RetryConfig":{"CriteriaList":[{"FailureType":"FAILED","NumberOfRetries":2}]},"SchedulingConfig":{"StartTime":"s","EndTime":"e","EndBehavior":"CANCEL","MaintenanceWindows":[{"StartTime":"w","DurationInMinutes":5}],"TimeZone":"z"},"JobTemplateARN":"arn:t","DocumentParameters":{"k":"v"},"DestinationPackageVersions":["arn:p"],"ForceCanceled":true,"ReasonCode":"R","Comment":"c","CreatedAt":"1972-04-20T13:17:39.790382856Z","LastUpdatedAt":"1972-04-20T13:17:39.790382856Z","CompletedAt":"1972-04-20T13:17:39.790382856Z","StartsAt":"1972-04-20T13:17:39.790382856Z","StartedAt":"1972-04-20T13:17:39.790382856Z","OpenedAt":"1972-04-20T13:17:39.790382856Z","ClosesAt":"1972-04-20T13:17:39.790382856Z","EndsAt":"1972-04-20T13:17:39.790382856Z","WindowSweepAt":"1972-04-20T13:17:39.790382856Z","Concurrent":true,"RolloutDone":true,"Pace":{"WindowStart":"1972-04-20T13:17:39.790382856Z","Rate":8,"Left":5,"Notified":6,"Increases":7},"Stopped":true}`,
 		},
 		{
 			&jobsvc.ThingGroup{Name: "north", ID: "id", Parent: "all", Description: "d", Attributes: map[string]string{"k": "v"}, Version: 3, CreatedAt: at, Dynamic: &jobsvc.DynamicGroup{QueryString: "*", Status: jobsvc.DynamicGroupBuilding, Build: 2, Registered: true, After: "a"}},
@@ -64,7 +64,7 @@ func TestJSONRecords(t *testing.T) {
 				Source:  1, Done: "a", Claimed: "b", ClaimedAt: at, ChargedAt: at, Steps: 4, Again: true,
 				RolloutPace: pace, Due: at,
 			},
-			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"Again":true,"WindowStart":"1972-04-20T13:17:39.790382856Z","Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
+			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"Again":true,"WindowStart":"1972-04-20T13:17:39.790382856Z","Rate":8,"Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
 		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},
@@ -106,6 +106,7 @@ func fullExecution() jobsvc.JobExecution {
 		ThingName: "pump", ThingID: "tid", JobID: "fw", NamespaceID: "ns", ExecutionNumber: 2, RetryAttempt: 1, TimedOutRetries: 1, Uncovered: true,
 		Status: jobsvc.StatusCanceled, StatusDetails: map[string]string{"b": "2", "a": "1"}, ForceCanceled: true, VersionNumber: 7,
 		QueuedAt: at, StartedAt: at.Add(1), LastUpdatedAt: at.Add(2), InProgressDeadline: at.Add(3), StepDeadline: at.Add(4),
+		HiddenUntil: at.Add(5), QueuedUntil: at.Add(6),
 	}
 }
 
@@ -126,8 +127,8 @@ func TestBinaryRecords(t *testing.T) {
 	full(t, reflect.ValueOf(x))
 	b := encodeExecution(&x)
 	const wantExecution = "01" + // version
-		"08" + "03" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
-		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
+		"08" + "0f" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
+		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" + "9a9cb0d080c1818202" + "9c9cb0d080c1818202" +
 		"02" + "0161" + "0131" + "0162" + "0132"
 	if got := hex.EncodeToString(b); got != wantExecution {
 		t.Errorf("an execution is\n%s\non disk it is\n%s", got, wantExecution)
@@ -143,8 +144,8 @@ func TestBinaryRecords(t *testing.T) {
 		"026e73" + "01" + "ac02" + "ffffffffffffffffff01" + "026677" + "04" +
 		"00" + "02" + "00" + "00" + "00" + "00" +
 		"02" +
-		"02" + "03" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
-		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" +
+		"02" + "0f" + "03746964" + "026677" + "026e73" + "04" + "01" + "01" + "0e" +
+		"909cb0d080c1818202" + "929cb0d080c1818202" + "949cb0d080c1818202" + "969cb0d080c1818202" + "989cb0d080c1818202" + "9a9cb0d080c1818202" + "9c9cb0d080c1818202" +
 		"02" + "0161" + "0131" + "0162" + "0132" +
 		"01" + "00" + "00" + "0162" + "00" + "feffffffffffffffff01" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00"
 	if got := hex.EncodeToString(qb); got != wantQueue {
