@@ -260,7 +260,7 @@ func yamlDefault(f reflect.StructField) string {
 		b, _ := json.Marshal(def) // a JSON string is a YAML string
 		return string(b)
 	case reflect.Slice:
-		return "[]"
+		return "[" + strings.ReplaceAll(def, ",", ", ") + "]"
 	case reflect.Pointer:
 		return "null"
 	case reflect.Bool:
