@@ -36,3 +36,11 @@ func (l *Link) ThingDeleted(thingName string) {
 		b.sessions.ThingDeleted(thingName)
 	}
 }
+
+// Connected implements engine.Sessions.
+func (l *Link) Connected(thingName string) []string {
+	if b := l.b.Load(); b != nil {
+		return b.sessions.Connected(thingName)
+	}
+	return nil
+}

@@ -61,6 +61,8 @@ type Sessions interface {
 	CertificateChanged(certificateID string)
 	// ThingDeleted: connections bound to it lose it.
 	ThingDeleted(thingName string)
+	// Connected lists the client IDs that are connected for a thing.
+	Connected(thingName string) []string
 }
 
 // Issuer makes device certificates with the installation's CA.

@@ -45,6 +45,8 @@ func TestAccessKeys(t *testing.T) {
 		{"viewer writes", viewer, "POST", "/things/t", 403, "AccessDeniedException"},
 		{"viewer lists keys", viewer, "GET", "/operators/access-keys", 403, "AccessDeniedException"},
 		{"operator writes", operator, "POST", "/things/t", 200, ""},
+		{"viewer asks why", viewer, "GET", "/operators/things/t/explanation", 200, ""},
+		{"viewer asks why nobody", viewer, "GET", "/operators/things/nobody/explanation", 404, "ResourceNotFoundException"},
 		{"operator lists keys", operator, "GET", "/operators/access-keys", 403, "AccessDeniedException"},
 		{"operator revokes", operator, "DELETE", "/operators/access-keys/" + viewer.ID, 403, "AccessDeniedException"},
 		{"revoke nobody's", admin, "DELETE", "/operators/access-keys/AKIANOBODY", 404, "ResourceNotFoundException"},
