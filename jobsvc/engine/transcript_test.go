@@ -23,7 +23,8 @@ var updateTranscripts = flag.Bool("update", false, "write what happens into the 
 // what devices were told, and the events. -update writes it. The model watches.
 //
 // The language of the commands is described at the type command. Beside them there are
-// "timers", which lists them.
+// "timers", which lists them, and "openings fw", which lists when the next windows of a
+// job open.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) == 0 {
@@ -92,11 +93,15 @@ func (tr *transcript) run(text string) string {
 
 // command carries out a line: that of several devices as one of each.
 func (tr *transcript) command(line string) {
-	if line == "timers" {
+	first, rest, _ := strings.Cut(line, " ")
+	switch first {
+	case "timers":
 		tr.listTimers()
 		return
+	case "openings":
+		tr.listOpenings(rest)
+		return
 	}
-	first, rest, _ := strings.Cut(line, " ")
 	for _, who := range expand([]string{first}) {
 		tr.line(strings.TrimSpace(who + " " + rest))
 	}
@@ -362,5 +367,16 @@ func (tr *transcript) listTimers() {
 			what = fmt.Sprintf("%s#%d of %s", t.JobID, t.Guard, t.Scope.ID)
 		}
 		tr.out = append(tr.out, fmt.Sprintf("  %s %s of %s", t.Due.Format("Mon 15:04:05"), cmp.Or(timerNames[t.Kind], string(rune(t.Kind))), what))
+	}
+}
+
+func (tr *transcript) listOpenings(job string) {
+	d, err := tr.s.DescribeJob(tr.s.ctx, job)
+	tr.s.must(err)
+	if len(d.ScheduledRollouts) == 0 {
+		tr.out = append(tr.out, "  none")
+	}
+	for _, at := range d.ScheduledRollouts {
+		tr.out = append(tr.out, "  "+at.Format("Mon 2006-01-02 15:04"))
 	}
 }
