@@ -7,7 +7,7 @@
 //	devices  ── MQTT/TLS ──▶ broker  ─┐
 //	         ── HTTPS mTLS ▶ httpapi ─┼─▶ engine ─▶ store ─▶ kv (badgerkv | memkv)
 //	operators ─ HTTPS SigV4▶ httpapi ─┘      ▲
-//	                          scheduler ─────┘  due timers: starts, rollout steps, sweeps, timeouts
+//	                          scheduler ─────┘  due timers: see below
 //	presign: fills placeholders for broker alone, as a document leaves over MQTT
 //
 // Below this directory:
@@ -26,17 +26,22 @@
 //
 // # States of a Job
 //
-//	  CreateJob ── start time to come, or no window open ──▶ SCHEDULED
-//	      │                                                  │ start │ CancelJob
-//	      ▼◀─────────────────────────────────────────────────┘       ▼
-//	IN_PROGRESS ── SNAPSHOT, all executions terminal ──▶ COMPLETED   CANCELED
-//	      │ CancelJob, abortConfig                           │
-//	      ▼              DeleteJob                           ▼ DeleteJob
-//	  CANCELED ───────────────▶ DELETION_IN_PROGRESS ──▶ gone
+//	  CreateJob ── start to come, or no window open ─▶ SCHEDULED
+//	      │                                               │   ▲
+//	      ▼◀──────────── start time, window opens ────────┘   │
+//	IN_PROGRESS ───── window closes, another one comes ───────┘
+//	      │
+//	      ├─ SNAPSHOT: rolled out, nothing pending ──────▶ COMPLETED ─┐
+//	      ├─ end time, last window: nothing pending ─────▶ COMPLETED ─┤
+//	      ├─ CancelJob, abortConfig ─────────────────────▶ CANCELED  ─┤ DeleteJob, retention
+//	      ├─ end time: CANCEL, FORCE_CANCEL ─────────────▶ CANCELED  ─┤
+//	      └─ DeleteJob with force ─────────────────────▶ DELETION_IN_PROGRESS ──▶ gone
 //
-// DeleteJob with force goes from SCHEDULED and IN_PROGRESS to DELETION_IN_PROGRESS as
-// well. A SCHEDULED job whose end time comes first is COMPLETED or CANCELED. A CONTINUOUS
-// job stays IN_PROGRESS until it is canceled or deleted.
+// SCHEDULED has the ways out of IN_PROGRESS too, but for the first: a job between two
+// windows has executions that end. At its end time a job that stops its rollout only, and
+// has executions left, stays IN_PROGRESS and is Stopped. Operators move a job by CreateJob,
+// CancelJob and DeleteJob; all else is done by timers, and by settle, which looks at a job
+// when an execution of it has ended.
 //
 // # States of a JobExecution
 //
@@ -46,12 +51,39 @@
 //	  │  └── update ───────────────┼──┼───┼─┼───────────────▶ (the same three)
 //	  │                            │  │   └─┘ update (progress)
 //	  │                            │  └─ deadline ──────────▶ TIMED_OUT
-//	  ├─ CancelJob(Execution) ─────┴─ the same with force ──▶ CANCELED
-//	  └─ thing deleted ─────────────── thing deleted ───────▶ REMOVED
+//	  ├─ cancel, abort, end time ──┴─ the same with force ──▶ CANCELED
+//	  └─ thing leaves, is deleted ─── thing is deleted ─────▶ REMOVED
 //
 // There is no way back from IN_PROGRESS to QUEUED and none out of a terminal
 // status. A device that restarts gets its IN_PROGRESS execution again. A retry is
-// another execution, made with the end of the one that FAILED or TIMED_OUT.
+// another execution, made with the end of the one that FAILED or TIMED_OUT. Between the
+// maintenance windows of its job a QUEUED execution is hidden from its device.
+//
+// # What is in which transaction
+//
+// A transaction has one scope, a thing or a job (see store/kv). That of a thing has an
+// execution with its queue, its timeout, its counts, its event, the retry that follows,
+// and, of a change of memberships, all that CONTINUOUS jobs make of it. That of a job has
+// its status, its timers, the place of its rollout, its event. What one means for the
+// other goes in steps that can be repeated: an execution that ended asks settle for a
+// look at its job (abort, then completion), a job that is canceled leaves a timer, whose
+// sweep ends its executions one thing after the other.
+//
+// # Timers
+//
+// Stored with the change that wants them, fired by the scheduler through engine.Fire, each
+// as often as it takes; one that is not current any more does nothing.
+//
+//	start     the job begins, or its next window opens
+//	rollout   the next executions; with a rate once a minute
+//	close     the window closes
+//	window    devices are told of executions that are hidden, or there again
+//	end       the end time
+//	cancel    sweep: ends executions of a canceled job, and QUEUED ones of one without windows to come
+//	delete    sweep: deletes executions, then the job
+//	timeout   of an execution: the earlier of the job's and the step's
+//	group     sweep: members of a deleted group
+//	dynamic   the search for members of a new dynamic group, or of one with a new query
 //
 // # Why it is cut this way
 //

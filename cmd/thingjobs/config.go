@@ -79,7 +79,7 @@ type StoreConfig struct {
 type TimeoutConfig struct {
 	GraceAfterRestart time.Duration `yaml:"graceAfterRestart" name:"grace-after-restart" default:"60s" help:"How long timeouts that came due while the broker was down wait, so that devices can still report."`
 
-	DefaultInProgressMinutes int64 `yaml:"defaultInProgressMinutes" name:"default-in-progress-minutes" help:"How long an execution of a job without timeoutConfig may be IN_PROGRESS, in minutes. 0: for ever. It is for executions that begin afterwards, and DescribeJob does not show it."`
+	DefaultInProgressMinutes int64 `yaml:"defaultInProgressMinutes" name:"default-in-progress-minutes" default:"0" help:"How long an execution of a job without timeoutConfig may be IN_PROGRESS, in minutes. 0: for ever. It is for executions that begin afterwards, and DescribeJob does not show it."`
 }
 
 // RolloutConfig is about the pace of rollouts.
@@ -248,7 +248,7 @@ func printKeys(w io.Writer, indent string, t reflect.Type) {
 			fmt.Fprintf(w, "\n%s%s:\n", indent, key)
 			printKeys(w, indent+"  ", f.Type)
 		default:
-			fmt.Fprintf(w, "\n%s# %s\n%s%s: %s\n", indent, f.Tag.Get("help"), indent, key, yamlDefault(f))
+			fmt.Fprintf(w, "\n%s# %s\n%s%s: %s\n", indent, strings.ReplaceAll(f.Tag.Get("help"), "$$", "$"), indent, key, yamlDefault(f))
 		}
 	}
 }

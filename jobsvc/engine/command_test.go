@@ -17,14 +17,17 @@ import (
 //	thing pump-1 pump-2            group pumps --in all pump-1 pump-2     and of devices:
 //	delete-thing pump-1            delete-group pumps                     pump-1 start-next --step 5m
 //	join pump-1 pumps              leave pump-1 pumps                     pump-1 update fw FAILED --expect 2
-//	move pump-1 pumps valves       create-job fw --group pumps …          pump-1 describe fw
-//	update-job fw …                cancel-job fw --force                  pump-1 get-pending
-//	associate fw --group valves    delete-job fw --force
-//	cancel-execution pump-1 fw     delete-execution pump-1 fw 1
+//	move pump-1 pumps valves       set pump-1 site=north                  pump-1 describe fw
+//	dynamic-group north site:north                                        pump-1 get-pending
+//	create-job fw --group pumps …  update-job fw …
+//	associate fw --group valves    cancel-job fw --force
+//	cancel-execution pump-1 fw     delete-job fw --force
+//	                               delete-execution pump-1 fw 1
 //	advance 5m                     outage 5m                              restart
 //
 // A name is a word; text with blanks is in double quotes. pump-{1-3} stands for pump-1,
-// pump-2 and pump-3.
+// pump-2 and pump-3. set gives a thing its attributes, instead of those it had; a dynamic
+// group has the things with an attribute.
 type command struct {
 	verb  string
 	thing string // of what a device does

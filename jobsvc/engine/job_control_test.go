@@ -199,7 +199,7 @@ func TestScheduledJobs(t *testing.T) {
 	}
 }
 
-// TestConfigurationIsKept: what does not act yet is there to be read.
+// TestConfigurationIsKept: the configurations of a job are there to be read.
 func TestConfigurationIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.thing("a")

@@ -9,8 +9,9 @@ import (
 )
 
 type modelThing struct {
-	name, id string
-	groups   map[string]bool // of which it is a direct member
+	name, id   string
+	groups     map[string]bool // of which it is a direct member
+	attributes map[string]string
 }
 
 func (m *model) createThing(name, id string) {
@@ -40,6 +41,33 @@ func (m *model) createGroup(c command) reply {
 		m.moveThing(n, "", c.arg(0))
 	}
 	return reply{}
+}
+
+func (m *model) setAttributes(name string, attributes map[string]string) reply {
+	t := m.things[name]
+	if t == nil {
+		return refuse(jobsvc.CodeNotFound)
+	}
+	m.registry(func() { t.attributes = attributes })
+	return reply{}
+}
+
+func (m *model) createDynamicGroup(name, query string) {
+	m.registry(func() { m.groups[name], m.dynamic[name] = "", query })
+}
+
+// fill gives dynamic groups the members that match.
+func (m *model) fill() {
+	for group, query := range m.dynamic {
+		key, value, _ := strings.Cut(query, ":")
+		for _, t := range m.things {
+			if t.attributes[key] == value {
+				t.groups[group] = true
+			} else {
+				delete(t.groups, group)
+			}
+		}
+	}
 }
 
 func (m *model) deleteGroup(name string) reply {
@@ -149,6 +177,7 @@ func (m *model) registry(change func()) {
 		}
 	}
 	change()
+	m.fill()
 	for _, j := range sorted(m.jobs) {
 		for _, t := range sorted(m.things) {
 			moved := false

@@ -19,8 +19,10 @@ type model struct {
 	now    time.Time
 	things map[string]*modelThing
 	groups map[string]string // the parent of each, "" for none
-	jobs   map[string]*modelJob
-	events []modelEvent // since they were taken
+	// dynamic are the groups, of those, that have the things with an attribute: "site:north".
+	dynamic map[string]string
+	jobs    map[string]*modelJob
+	events  []modelEvent // since they were taken
 
 	// foundOver tells, where the specification leaves it open, whether the service has found
 	// a rollout to be over.
@@ -28,7 +30,7 @@ type model struct {
 }
 
 func newModel() *model {
-	return &model{things: make(map[string]*modelThing), groups: make(map[string]string), jobs: make(map[string]*modelJob)}
+	return &model{things: make(map[string]*modelThing), groups: make(map[string]string), dynamic: make(map[string]string), jobs: make(map[string]*modelJob)}
 }
 
 type modelJob struct {
@@ -79,6 +81,10 @@ func (m *model) do(c command, idOf func(thing string) string) reply {
 		return m.moveThing(c.arg(0), c.arg(1), "")
 	case "move":
 		return m.moveThing(c.arg(0), c.arg(1), c.arg(2))
+	case "set":
+		return m.setAttributes(c.arg(0), attrs(c.args[1:]))
+	case "dynamic-group":
+		m.createDynamicGroup(c.arg(0), c.arg(1))
 	case "create-job":
 		return m.createJob(c.createJob(m.now))
 	case "update-job":

@@ -213,6 +213,13 @@ func (s *subject) do(c command) reply {
 	case "move":
 		r := &jobsvc.UpdateThingGroupsForThingRequest{ThingName: c.arg(0), Remove: []string{c.arg(1)}, Add: []string{c.arg(2)}}
 		return s.result(nil, s.UpdateThingGroupsForThing(s.ctx, r))
+	case "set":
+		r := &jobsvc.UpdateThingRequest{ThingName: c.arg(0), Attributes: &jobsvc.AttributeUpdate{Attributes: attrs(c.args[1:])}}
+		return s.result(nil, s.UpdateThing(s.ctx, r))
+	case "dynamic-group":
+		r := &jobsvc.CreateDynamicThingGroupRequest{ThingGroupName: c.arg(0), QueryString: "attributes." + c.arg(1)}
+		_, err := s.CreateDynamicThingGroup(s.ctx, r)
+		return s.result(nil, err)
 	case "create-job":
 		_, err := s.CreateJob(s.ctx, c.createJob(s.clock()))
 		return s.result(nil, err)

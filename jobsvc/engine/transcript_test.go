@@ -23,7 +23,8 @@ var updateTranscripts = flag.Bool("update", false, "write what happens into the 
 // what devices were told, and the events. -update writes it. The model watches.
 //
 // The language of the commands is described at the type command. Beside them there are
-// "timers", which lists them.
+// "timers", which lists them, and "openings fw", which lists when the next windows of a
+// job open.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) == 0 {
@@ -61,7 +62,8 @@ type transcript struct {
 	t       *testing.T
 	out     []string
 	before  picture
-	replies []said // to the commands of a line
+	replies []said         // to the commands of a line
+	events  []jobsvc.Event // of the commands of a line
 }
 
 // said is a line about somebody: lines that say the same of many are written as one.
@@ -91,17 +93,21 @@ func (tr *transcript) run(text string) string {
 
 // command carries out a line: that of several devices as one of each.
 func (tr *transcript) command(line string) {
-	if line == "timers" {
+	first, rest, _ := strings.Cut(line, " ")
+	switch first {
+	case "timers":
 		tr.listTimers()
 		return
+	case "openings":
+		tr.listOpenings(rest)
+		return
 	}
-	first, rest, _ := strings.Cut(line, " ")
 	for _, who := range expand([]string{first}) {
 		tr.line(strings.TrimSpace(who + " " + rest))
 	}
 	tr.write("  ", tr.replies)
 	tr.write("  ", slices.DeleteFunc(tr.changes(), tr.isReply))
-	tr.replies = nil
+	tr.replies, tr.events = nil, nil
 	if first == "advance" || first == "outage" {
 		tr.write("  ", []said{{"", "it is " + tr.m.now.Format("Mon 15:04:05")}})
 	}
@@ -110,6 +116,7 @@ func (tr *transcript) command(line string) {
 // look writes down what is different from the last moment. What happens in the course of
 // an advance has its time.
 func (tr *transcript) look(r *reply) {
+	tr.events = append(tr.events, tr.told...)
 	if r == nil {
 		if changes := tr.changes(); len(changes) > 0 {
 			tr.write("  ", []said{{"", "at " + tr.m.now.Format("15:04:05")}})
@@ -232,11 +239,7 @@ func describeJob(d *jobsvc.JobDescription) string {
 	if d.ForceCanceled {
 		s += ", forced"
 	}
-	for _, status := range jobsvc.JobExecutionStatuses() {
-		if n := *d.ProcessDetails.Count(status); n > 0 {
-			s += fmt.Sprintf(", %d %s", n, status)
-		}
-	}
+	s += counts(&d.ProcessDetails)
 	if d.ReasonCode != "" {
 		s += ", because " + d.ReasonCode
 	}
@@ -246,12 +249,25 @@ func describeJob(d *jobsvc.JobDescription) string {
 	return s
 }
 
+// counts says how many executions are in which status, but for those without any.
+func counts(p *jobsvc.JobProcessDetails) (s string) {
+	if p == nil {
+		return ""
+	}
+	for _, status := range jobsvc.JobExecutionStatuses() {
+		if n := *p.Count(status); n > 0 {
+			s += fmt.Sprintf(", %d %s", n, status)
+		}
+	}
+	return s
+}
+
 // changes compares what there is with what there was at the last moment.
 func (tr *transcript) changes() []said {
 	old, now := tr.before, tr.picture()
 	tr.before = now
-	told := tr.told
-	tr.told = nil
+	happened := tr.events
+	tr.events = nil
 	list := differ(old.executions, now.executions)
 	list = append(list, differ(old.jobs, now.jobs)...)
 	for _, ns := range namespaces {
@@ -274,7 +290,7 @@ func (tr *transcript) changes() []said {
 			}
 		}
 	}
-	return append(list, events(told)...)
+	return append(list, events(happened)...)
 }
 
 // events are what operators are told.
@@ -284,7 +300,7 @@ func events(told []jobsvc.Event) (list []said) {
 		if e.Execution != nil {
 			list = append(list, said{e.Execution.ThingName, fmt.Sprintf("event jobExecution/%s/%s", e.JobID(), e.Operation)})
 		} else {
-			list = append(list, said{"", fmt.Sprintf("event job/%s/%s", e.JobID(), e.Operation)})
+			list = append(list, said{"", fmt.Sprintf("event job/%s/%s%s", e.JobID(), e.Operation, counts(e.Job.ProcessDetails))})
 		}
 	}
 	return list
@@ -351,5 +367,16 @@ func (tr *transcript) listTimers() {
 			what = fmt.Sprintf("%s#%d of %s", t.JobID, t.Guard, t.Scope.ID)
 		}
 		tr.out = append(tr.out, fmt.Sprintf("  %s %s of %s", t.Due.Format("Mon 15:04:05"), cmp.Or(timerNames[t.Kind], string(rune(t.Kind))), what))
+	}
+}
+
+func (tr *transcript) listOpenings(job string) {
+	d, err := tr.s.DescribeJob(tr.s.ctx, job)
+	tr.s.must(err)
+	if len(d.ScheduledRollouts) == 0 {
+		tr.out = append(tr.out, "  none")
+	}
+	for _, at := range d.ScheduledRollouts {
+		tr.out = append(tr.out, "  "+at.Format("Mon 2006-01-02 15:04"))
 	}
 }
