@@ -92,6 +92,9 @@ type Job struct {
 	// RolloutDone: every Thing of the targets has its execution or was skipped, or the job
 	// is Stopped.
 	RolloutDone bool
+	// Retired: it is deleted since its retention is over. There are no events of its
+	// executions.
+	Retired bool `json:",omitempty"`
 	// Pace is that of the rollout that is done: another goes on from there, for things that
 	// joined between two maintenance windows or targets that were associated.
 	Pace RolloutPace `json:",omitzero"`

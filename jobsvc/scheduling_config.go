@@ -28,9 +28,10 @@ type SchedulingConfig struct {
 	TimeZone string `json:",omitempty"`
 }
 
-// MaintenanceWindow opens at the times of a cron expression. AWS: MaintenanceWindow.
+// MaintenanceWindow opens at the times of a cron expression, or once at a time. AWS:
+// MaintenanceWindow.
 type MaintenanceWindow struct {
-	StartTime         string // "cron(0 2 ? * SAT *)", see package schedule
+	StartTime         string // "cron(0 2 ? * SAT *)", see package schedule, or "2026-03-14 02:00"
 	DurationInMinutes int64  // 1 to 1,430
 }
 
@@ -125,19 +126,28 @@ func parseScheduleTime(member, s string, loc *time.Location) (time.Time, error) 
 	if s == "" {
 		return time.Time{}, nil
 	}
+	if t, ok := ParseTime(s, loc); ok {
+		return t, nil
+	}
+	return time.Time{}, Errorf(CodeInvalidRequest, "schedulingConfig.%s %q is not a time like 2026-03-12T22:00:00Z or 2026-03-12 22:00.", member, clip(s))
+}
+
+// ParseTime reads a time as schedules have them: RFC 3339, or a date and time with a blank
+// or T between, seconds and offset or not. loc is the zone of one without an offset.
+func ParseTime(s string, loc *time.Location) (t time.Time, ok bool) {
 	text := s
 	if len(text) > 10 && text[10] == ' ' {
 		text = text[:10] + "T" + text[11:]
 	}
 	for _, layout := range scheduleLayouts {
 		if t, err := time.Parse(layout+"Z07:00", text); err == nil {
-			return t, nil
+			return t, true
 		}
 		if t, err := time.ParseInLocation(layout, text, loc); err == nil {
-			return t, nil
+			return t, true
 		}
 	}
-	return time.Time{}, Errorf(CodeInvalidRequest, "schedulingConfig.%s %q is not a time like 2026-03-12T22:00:00Z or 2026-03-12 22:00.", member, clip(s))
+	return time.Time{}, false
 }
 
 // Validate checks the times against now and each other, and what windows may be given

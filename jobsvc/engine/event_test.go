@@ -104,6 +104,22 @@ func TestEventSequences(t *testing.T) {
 	w.wantEvents("one canceled, one pending deleted", "a/1 canceled CANCELED", "b/1 deleted QUEUED", "pending completed")
 }
 
+// TestEventsOfRetirement: what goes with the end of its retention is told by the job alone.
+func TestEventsOfRetirement(t *testing.T) {
+	w := newWorld(t)
+	w.WantEvents(true)
+	w.thing("a")
+	w.job("old", thingARN("a"))
+	w.runTimers()
+	w.must(w.update("a", "old", jobsvc.StatusSucceeded))
+	w.runTimers()
+	w.wantEvents("over", "a/1 succeeded SUCCEEDED", "old completed")
+	w.now = w.now.Add(800 * 24 * time.Hour)
+	w.must(w.Retire(w.ctx))
+	w.runTimers()
+	w.wantEvents("retired", "old deletion_in_progress", "old deleted")
+}
+
 // TestEventsCost: as long as nobody wants events, or they are turned off, nothing is
 // stored; and events of a kind that is off are left out alone.
 func TestEventsCost(t *testing.T) {

@@ -41,6 +41,7 @@ func (e *Engine) Retire(ctx context.Context) error {
 			_, err := e.store.Update(ctx, kv.Job(jobs[i].ID), func(tx *store.Tx) error {
 				j, err := tx.Job(jobs[i].ID)
 				if err == nil && j != nil && outlived(j, old) {
+					j.Retired = true
 					e.beginDelete(tx, j, now)
 				}
 				return err

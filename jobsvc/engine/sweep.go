@@ -76,7 +76,7 @@ func (e *Engine) stepDelete(ctx context.Context, t store.Timer) error {
 		return err
 	}
 	err = e.sweep(ctx, job.ID, jobsvc.JobExecutionStatuses(), func(tx *store.Tx, ref store.ExecutionRef) error {
-		return e.deleteExecution(tx, ref, job.ID, now)
+		return e.deleteExecution(tx, ref, job, now)
 	})
 	if err != nil {
 		return err
@@ -166,26 +166,31 @@ func (e *Engine) changePending(tx *store.Tx, ref store.ExecutionRef, jobID strin
 }
 
 // deleteExecution takes one execution away, wherever it stands by now.
-func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, jobID string, now time.Time) error {
+func (e *Engine) deleteExecution(tx *store.Tx, ref store.ExecutionRef, job *jobsvc.Job, now time.Time) error {
+	tell := func(x *jobsvc.JobExecution) {
+		if !job.Retired {
+			e.deletedEvent(tx, x, now)
+		}
+	}
 	q, err := tx.Queue(ref.Thing)
 	if err != nil {
 		return err
 	}
-	if x := q.Find(jobID); x != nil && x.ExecutionNumber == ref.Number {
+	if x := q.Find(job.ID); x != nil && x.ExecutionNumber == ref.Number {
 		before := *x
-		q.Remove(jobID)
+		q.Remove(job.ID)
 		clearTimeout(tx, &before)
 		tx.IndexExecution(&before, before.Status, "")
-		e.deletedEvent(tx, &before, now)
+		tell(&before)
 		return e.saveQueue(tx, ref.Thing, q, before.NamespaceID)
 	}
-	x, err := tx.Ended(ref.Thing, jobID, ref.Number)
+	x, err := tx.Ended(ref.Thing, job.ID, ref.Number)
 	if err != nil || x == nil {
 		return err
 	}
-	tx.DeleteEnded(ref.Thing, jobID, ref.Number)
+	tx.DeleteEnded(ref.Thing, job.ID, ref.Number)
 	tx.IndexExecution(x, x.Status, "")
-	e.deletedEvent(tx, x, now)
+	tell(x)
 	return nil
 }
 

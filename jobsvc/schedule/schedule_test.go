@@ -139,6 +139,29 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// TestSingleOpening: a date and time opens once, in the zone of the configuration.
+func TestSingleOpening(t *testing.T) {
+	w, err := NewWindows(&jobsvc.SchedulingConfig{TimeZone: "+01:00", MaintenanceWindows: []jobsvc.MaintenanceWindow{{StartTime: "2026-03-14 03:00", DurationInMinutes: 90}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens := at(t, "2026-03-14 02:00")
+	if got := w.NextN(at(t, "2026-03-10 00:00"), time.Time{}, 7); len(got) != 1 || !got[0].Equal(opens) {
+		t.Errorf("openings %v", got)
+	}
+	for s, want := range map[string]bool{"2026-03-14 01:59": false, "2026-03-14 02:00": true, "2026-03-14 03:29": true, "2026-03-14 03:30": false} {
+		if w.OpenAt(at(t, s)) != want {
+			t.Errorf("open at %s: not %t", s, want)
+		}
+	}
+	if got := w.Closes(opens); !got.Equal(opens.Add(90 * time.Minute)) {
+		t.Errorf("closes %s", got)
+	}
+	if got := w.Next(opens); !got.IsZero() {
+		t.Errorf("opens again %s", got)
+	}
+}
+
 // TestCloses: windows that touch or overlap close together.
 func TestCloses(t *testing.T) {
 	window := func(s string, minutes int64) jobsvc.MaintenanceWindow {

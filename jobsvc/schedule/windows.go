@@ -14,8 +14,21 @@ type Windows struct {
 }
 
 type window struct {
-	opens *Cron
-	open  time.Duration
+	opens interface {
+		// Next is the first opening after a point in time; zero for none.
+		Next(after time.Time) time.Time
+	}
+	open time.Duration
+}
+
+// once is a single opening.
+type once time.Time
+
+func (o once) Next(after time.Time) time.Time {
+	if t := time.Time(o); t.After(after) {
+		return t
+	}
+	return time.Time{}
 }
 
 // NewWindows reads the windows of a configuration; nil when there are none. Errors:
@@ -30,14 +43,19 @@ func NewWindows(c *jobsvc.SchedulingConfig) (*Windows, error) {
 	}
 	w := &Windows{loc: loc}
 	for i, m := range c.MaintenanceWindows {
+		open := time.Duration(m.DurationInMinutes) * time.Minute
+		if t, ok := jobsvc.ParseTime(m.StartTime, loc); ok {
+			w.list = append(w.list, window{once(t), open})
+			continue
+		}
 		opens, err := ParseCron(m.StartTime)
 		if err != nil {
 			return nil, &jobsvc.Error{
 				Code:    jobsvc.CodeInvalidRequest,
-				Message: fmt.Sprintf("schedulingConfig.maintenanceWindows[%d].startTime is not a cron expression: %v.", i, err),
+				Message: fmt.Sprintf("schedulingConfig.maintenanceWindows[%d].startTime is neither a cron expression nor a time: %v.", i, err),
 			}
 		}
-		w.list = append(w.list, window{opens, time.Duration(m.DurationInMinutes) * time.Minute})
+		w.list = append(w.list, window{opens, open})
 	}
 	return w, nil
 }
