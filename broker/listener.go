@@ -15,6 +15,9 @@ type Identity struct {
 	// CertificateID is the lower-case hex SHA-256 of the client certificate, whose key
 	// the peer was shown to hold. "" when there was none.
 	CertificateID string
+	// AccessKeyID is the access key that signed for the connection. It is an operator's. ""
+	// when none did.
+	AccessKeyID string
 	// Insecure lets the client ID name the thing. For development.
 	Insecure bool
 }

@@ -402,6 +402,8 @@ func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) 
 			return auth.BindOperator(binding, clientID, s.b.now(), exists)
 		}
 		return auth.Bind(binding, clientID, s.b.now(), exists)
+	case c.id.AccessKeyID != "":
+		return auth.BindAccessKey(c.id.AccessKeyID, clientID, exists)
 	case c.id.Insecure:
 		return auth.BindInsecure(clientID, exists)
 	}

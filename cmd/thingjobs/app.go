@@ -23,6 +23,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store"
 	"github.com/thingjobs/thingjobs/jobsvc/store/badgerkv"
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
+	"github.com/thingjobs/thingjobs/mqttws"
 	"github.com/thingjobs/thingjobs/presign"
 )
 
@@ -128,7 +129,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		Logger:          log,
 		Metrics:         a.reg,
 	})
-	a.httpsServer = a.newHTTPServer(a.api)
+	a.httpsServer = a.newHTTPServer(a.httpsHandler())
 	a.httpsServer.TLSConfig = a.httpsTLS()
 	a.httpsServer.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	for _, proto := range mqttProtocols {
@@ -209,6 +210,18 @@ func (a *App) newHTTPServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// httpsHandler serves the API, and MQTT over WebSocket.
+func (a *App) httpsHandler() http.Handler {
+	ws := mqttws.New(mqttws.Options{Serve: a.brk.ServeConn, AccessKey: a.eng.AccessKey, Logger: a.log})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == mqttws.Path {
+			ws.ServeHTTP(w, r)
+			return
+		}
+		a.api.ServeHTTP(w, r)
+	})
 }
 
 // endpointAddress answers DescribeEndpoint: one host for all that there is.

@@ -95,16 +95,22 @@ func (s *server) connect(version byte, cfg *tls.Config, clientID string) (*mqttD
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	body := append(mqttString("MQTT"), version, 2, 0, 60) // clean session
-	if version == 5 {
+	return d, d.hello(clientID)
+}
+
+// hello says CONNECT and gives the CONNACK's code.
+func (d *mqttDevice) hello(clientID string) byte {
+	d.t.Helper()
+	body := append(mqttString("MQTT"), d.version, 2, 0, 60) // clean session
+	if d.version == 5 {
 		body = append(body, 0)
 	}
 	d.send(0x10, append(body, mqttString(clientID)...))
 	p, err := d.read()
 	if err != nil || p.kind != 2 || len(p.body) < 2 {
-		s.t.Fatalf("CONNECT as %s: %v %v", clientID, p, err)
+		d.t.Fatalf("CONNECT as %s: %v %v", clientID, p, err)
 	}
-	return d, p.body[1]
+	return p.body[1]
 }
 
 // device connects the device of a folder made by enroll.

@@ -20,6 +20,7 @@ type Connection struct {
 	ClientID      string
 	CertificateID string   // "" when the connection proved nothing
 	Things        []string // sorted
+	AccessKeyID   string   // of an operator who signed with one
 	// Operator: may subscribe to events, and need not have a thing.
 	Operator bool
 }
@@ -58,6 +59,20 @@ func BindOperator(b *jobsvc.Binding, clientID string, now time.Time, exists func
 		c.Operator = true
 	}
 	return c, err
+}
+
+// BindAccessKey is Bind for an operator who signed with an access key. Such a connection
+// is nobody's device.
+func BindAccessKey(accessKeyID, clientID string, exists func(thing string) (bool, error)) (*Connection, error) {
+	if name := thingOf(clientID); jobsvc.IsThingName(name) {
+		switch taken, err := exists(name); {
+		case err != nil:
+			return nil, err
+		case taken:
+			return nil, &Refusal{"the client ID is the name of a thing, and an access key is no device's"}
+		}
+	}
+	return &Connection{ClientID: clientID, AccessKeyID: accessKeyID, Operator: true}, nil
 }
 
 func bindThings(b *jobsvc.Binding, clientID string, exists func(thing string) (bool, error)) (*Connection, error) {

@@ -95,11 +95,6 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 		s.Presigned = true
 		credential, headers, s.value = query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature")
 		date = query.Get("X-Amz-Date")
-		seconds, err := strconv.ParseInt(query.Get("X-Amz-Expires"), 10, 64)
-		if err != nil || seconds < 1 || seconds > int64(maxPresigned/time.Second) {
-			return nil, malformed("X-Amz-Expires must be a number of seconds between 1 and 604800")
-		}
-		s.Expires = time.Duration(seconds) * time.Second
 	} else {
 		return nil, jobsvc.Errorf(jobsvc.CodeMissingCredentials, "Missing Authentication Token")
 	}
@@ -113,6 +108,11 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 	if s.Time, err = time.Parse(amzDateLayout, date); err != nil {
 		return nil, malformed("X-Amz-Date must be given in the form YYYYMMDD'T'HHMMSS'Z'")
 	}
+	if s.Presigned {
+		if s.Expires, err = s.validity(); err != nil {
+			return nil, err
+		}
+	}
 	if s.scopeDate != date[:8] {
 		return nil, malformed("the date of the credential scope is not that of X-Amz-Date")
 	}
@@ -121,6 +121,22 @@ func ParseSignature(r *SignedRequest) (*Signature, error) {
 		return nil, malformed("Signature must have 64 hexadecimal digits")
 	}
 	return s, nil
+}
+
+// ServiceDeviceGateway is the service that clients sign for which speak MQTT over WebSocket.
+const ServiceDeviceGateway = "iotdevicegateway"
+
+// validity is how long a presigned URL is valid. Those for the device gateway, which is
+// dialed at once, need not say it.
+func (s *Signature) validity() (time.Duration, error) {
+	if s.Service == ServiceDeviceGateway && !s.Query.Has("X-Amz-Expires") {
+		return MaxClockSkew, nil
+	}
+	seconds, err := strconv.ParseInt(s.Query.Get("X-Amz-Expires"), 10, 64)
+	if err != nil || seconds < 1 || seconds > int64(maxPresigned/time.Second) {
+		return 0, malformed("X-Amz-Expires must be a number of seconds between 1 and 604800")
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // splitScope takes apart ACCESS-KEY/DATE/REGION/SERVICE/aws4_request.
