@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pires/go-proxyproto"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -39,7 +40,7 @@ type App struct {
 	brk  *broker.Broker
 	reg  *prometheus.Registry
 	api  http.Handler
-	cert tls.Certificate
+	cert *serverCert
 
 	mqtts, https, admin, mqtt net.Listener
 	httpsServer, adminServer  *http.Server
@@ -86,8 +87,12 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	if err != nil {
 		return nil, err
 	}
-	a.cert, err = a.dir.serverCertificate(ca, hostNames(append([]string{cfg.Host}, cfg.Names...)), now)
-	if err != nil {
+	hosts := hostNames(append([]string{cfg.Host}, cfg.Names...))
+	load := func(now time.Time) (tls.Certificate, error) { return a.dir.serverCertificate(ca, hosts, now) }
+	if cfg.TLS.CertFile != "" {
+		load = fromFiles(cfg.TLS.CertFile, cfg.TLS.KeyFile)
+	}
+	if a.cert, err = newServerCert(load, log, now); err != nil {
 		return nil, err
 	}
 	signer, err := presign.New(cfg.Presign, presign.Options{Logger: log})
@@ -161,7 +166,14 @@ func (a *App) listen() (err error) {
 			return fmt.Errorf("%s: %w", l.key, err)
 		}
 	}
-	return nil
+	if len(a.cfg.ProxyProtocol.Trusted) == 0 {
+		return nil
+	}
+	policy, err := a.cfg.ProxyProtocol.policy()
+	for _, l := range []*net.Listener{&a.mqtts, &a.https} {
+		*l = &proxyproto.Listener{Listener: *l, ConnPolicy: policy, ReadHeaderTimeout: proxyHeaderTimeout}
+	}
+	return err
 }
 
 // mqttProtocols are the ALPN names by which MQTT comes to the HTTPS port.
@@ -171,10 +183,10 @@ var mqttProtocols = []string{"x-amzn-mqtt-ca", "mqtt"}
 // decided when it is looked up, since a registered one needs no chain.
 func (a *App) mqttTLS() *tls.Config {
 	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{a.cert},
-		ClientAuth:   tls.RequireAnyClientCert,
-		NextProtos:   mqttProtocols,
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: a.cert.get,
+		ClientAuth:     tls.RequireAnyClientCert,
+		NextProtos:     mqttProtocols,
 	}
 }
 
@@ -183,10 +195,10 @@ func (a *App) mqttTLS() *tls.Config {
 func (a *App) httpsTLS() *tls.Config {
 	mqtt := a.mqttTLS()
 	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{a.cert},
-		ClientAuth:   tls.RequestClientCert,
-		NextProtos:   []string{"http/1.1"},
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: a.cert.get,
+		ClientAuth:     tls.RequestClientCert,
+		NextProtos:     []string{"http/1.1"},
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			for _, offered := range hello.SupportedProtos {
 				for _, proto := range mqttProtocols {
@@ -278,6 +290,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	defer endBackground()
 	serve("engine", func() error { return a.eng.Run(background) })
 	serve("scheduler", func() error { return a.sch.Run(background) })
+	serve("server certificate", func() error { return a.cert.run(background) })
 	serve("mqtts", func() error { return a.brk.Serve(ctx, a.mqtts, a.mqttTLS()) })
 	if a.mqtt != nil {
 		serve("mqtt", func() error { return a.brk.ServeInsecure(ctx, a.mqtt) })

@@ -46,6 +46,9 @@ type Config struct {
 
 	Pprof bool `yaml:"pprof" name:"pprof" help:"Serve profiles at /debug/pprof/ of admin-addr, and /debug/free, which collects garbage and gives memory back. They need no signature."`
 
+	TLS           TLSConfig           `yaml:"tls" embed:"" prefix:"tls-"`
+	ProxyProtocol ProxyProtocolConfig `yaml:"proxyProtocol" embed:"" prefix:"proxy-protocol-"`
+
 	Store      StoreConfig      `yaml:"store" embed:"" prefix:"store-"`
 	Timeout    TimeoutConfig    `yaml:"timeout" embed:"" prefix:"timeout-"`
 	Rollout    RolloutConfig    `yaml:"rollout" embed:"" prefix:"rollout-"`
@@ -131,6 +134,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateJobs(bad)
 	c.validateEvents(bad)
+	c.validateTransport(bad)
 	c.validateLimits(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)

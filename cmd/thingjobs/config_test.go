@@ -70,6 +70,7 @@ func TestConfigPrintDefaults(t *testing.T) {
 	want := defaultConfig()
 	got.Names, want.Names = nil, nil // [] and none are the same
 	got.Auth.OperatorCertificates, want.Auth.OperatorCertificates = nil, nil
+	got.ProxyProtocol.Trusted, want.ProxyProtocol.Trusted = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("printed\n%+v\nwant\n%+v", got, want)
 	}
