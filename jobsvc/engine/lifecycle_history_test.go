@@ -28,7 +28,7 @@ func TestLifecycleHistories(t *testing.T) {
 	aborted := 0
 	for _, seed := range seeds {
 		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			l := newLifecycle(newWorld(t), seed)
+			l := newLifecycle(newExactWorld(t), seed)
 			l.run(150)
 			for status, n := range l.ends {
 				ends[status] += n

@@ -165,6 +165,9 @@ func observable(x jobsvc.JobExecution) jobsvc.JobExecution {
 
 func (l *lockstep) compare() {
 	l.t.Helper()
+	if err := l.s.db.err(); err != nil {
+		l.t.Fatalf("%v", err)
+	}
 	for id := range l.jobIDs {
 		l.compareJob(id)
 	}
