@@ -76,7 +76,11 @@ func newFaultyWorld(t *testing.T) *faultyWorld {
 			t.Error(err)
 		}
 	})
-	db := &faultyDB{DB: exact}
+	return newFaultyWorldOn(t, exact)
+}
+
+func newFaultyWorldOn(t *testing.T, on kv.DB) *faultyWorld {
+	db := &faultyDB{DB: on}
 	w := &faultyWorld{newWorldOn(t, db, nil), db}
 	w.thing(names(5)...)
 	w.group("g", "", names(4)...)
