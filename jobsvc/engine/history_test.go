@@ -282,7 +282,7 @@ func (h *history) step() {
 	case n < 95:
 		h.did("restart")
 		h.restart()
-		h.ok(h.UnsettleActive(h.ctx))
+		h.UnsettleActive()
 	case n < 97:
 		h.settleAll()
 	default:

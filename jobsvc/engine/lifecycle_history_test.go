@@ -154,7 +154,7 @@ func (l *lifecycle) step() {
 	case n < 90:
 		l.did("restart")
 		l.restart()
-		l.ok(l.UnsettleActive(l.ctx))
+		l.UnsettleActive()
 	case n < 93:
 		l.updateLife()
 	case n < 95:

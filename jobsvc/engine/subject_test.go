@@ -56,7 +56,7 @@ func (s *subject) open() {
 func (s *subject) restart() {
 	s.db = s.db.Reopen()
 	s.open()
-	s.must(s.UnsettleActive(s.ctx))
+	s.UnsettleActive()
 	s.must(s.Settle(s.ctx))
 }
 
