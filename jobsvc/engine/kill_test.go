@@ -25,6 +25,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if now := os.Getenv(killNowEnv); now != "" {
+		killLifeChild(os.Getenv(killDirEnv), now)
+	}
 	if dir := os.Getenv(killDirEnv); dir != "" {
 		killChild(dir)
 	}
