@@ -19,6 +19,8 @@ import (
 type churn struct {
 	*faultyWorld
 	rng     *rand.Rand
+	size    int // how many things come and go
+	keep    int // how many jobs are not canceled
 	log     []string
 	things  map[string]bool // those there are, with whether the dynamic group names them
 	parents map[string]string
@@ -51,9 +53,13 @@ type churnLast struct {
 }
 
 func newChurn(t *testing.T, seed uint64, racing bool) *churn {
-	w := newFaultyWorld(t)
+	return newChurnOn(newFaultyWorld(t), 5, seed, racing)
+}
+
+// newChurnOn is newChurn with so many things, of which w has five.
+func newChurnOn(w *faultyWorld, size int, seed uint64, racing bool) *churn {
 	c := &churn{
-		faultyWorld: w, rng: rand.New(rand.NewPCG(seed, 1)), racing: racing,
+		faultyWorld: w, rng: rand.New(rand.NewPCG(seed, 1)), size: size, racing: racing,
 		things: map[string]bool{}, groups: map[string]map[string]bool{}, jobs: map[string]*churnJob{},
 		parents: map[string]string{"north": "", "hall-1": "north", "hall-2": "north", "cell": "hall-1", "south": "", "blue": ""},
 	}
@@ -62,7 +68,8 @@ func newChurn(t *testing.T, seed uint64, racing bool) *churn {
 	rules.RerunOnRejoin, rules.RemoveInProgressOnLeave = c.rerun, c.remove
 	w.rules = &rules
 	w.open()
-	for _, n := range names(5) {
+	w.thing(names(size)[5:]...)
+	for _, n := range names(size) {
 		c.things[n] = false
 	}
 	w.dynamic("hot", "attributes.hot:yes")
@@ -104,7 +111,7 @@ func (c *churn) do(what string, call func() error) bool {
 func pick[T any](c *churn, list []T) T { return list[c.rng.IntN(len(list))] }
 
 func (c *churn) anyGroup() string { return pick(c, slices.Sorted(maps.Keys(c.parents))) }
-func (c *churn) anyThing() string { return pick(c, names(5)) }
+func (c *churn) anyThing() string { return pick(c, names(c.size)) }
 
 // covers is the definition.
 func (c *churn) covers(j *churnJob, thing string) bool {
@@ -203,7 +210,7 @@ func (c *churn) step() {
 		c.window()
 	case n < 76:
 		for _, id := range slices.Sorted(maps.Keys(c.jobs)) {
-			if j := c.jobs[id]; !j.canceled && len(c.jobs) > 3 {
+			if j := c.jobs[id]; !j.canceled && len(c.jobs) > 3 && c.goingOn() > c.keep {
 				c.do("cancel "+j.id, func() error {
 					_, err := c.CancelJob(c.ctx, &jobsvc.CancelJobRequest{JobID: j.id})
 					return err
@@ -225,7 +232,7 @@ func (c *churn) step() {
 		c.device(thing)
 	}
 	for _, j := range c.jobs {
-		for _, n := range names(5) {
+		for _, n := range names(c.size) {
 			c.follow(j, n)
 		}
 	}
@@ -298,6 +305,16 @@ func (c *churn) createJob() {
 	}
 }
 
+// goingOn is how many jobs there are that are not canceled.
+func (c *churn) goingOn() (n int) {
+	for _, j := range c.jobs {
+		if !j.canceled {
+			n++
+		}
+	}
+	return n
+}
+
 func (c *churn) anyJob() *churnJob {
 	if len(c.jobs) == 0 {
 		return nil
@@ -324,10 +341,12 @@ func (c *churn) associate() {
 
 // window closes the window of a job, or opens the next one.
 func (c *churn) window() {
-	j := c.anyJob()
-	if j == nil || j.canceled {
-		return
+	if j := c.anyJob(); j != nil && !j.canceled {
+		c.turn(j)
 	}
+}
+
+func (c *churn) turn(j *churnJob) {
 	c.settle()
 	c.did("%s opens: %v", j.id, !j.open)
 	c.setWindow(j.id, !j.open)
@@ -418,7 +437,7 @@ func (c *churn) check() {
 	for id, j := range c.jobs {
 		c.checkCounters(id)
 		last := c.lastOf(id)
-		for _, n := range names(5) {
+		for _, n := range names(c.size) {
 			l, x := j.last[n], last[n]
 			if l == nil {
 				l = &churnLast{}

@@ -112,8 +112,9 @@ type Engine struct {
 	dynamic  dynamicCache
 	presence presence
 
-	mu        sync.Mutex
-	unsettled map[string]struct{} // jobs whose completion is to be looked at; guarded by mu
+	mu              sync.Mutex
+	unsettled       map[string]struct{} // jobs whose completion is to be looked at; guarded by mu
+	activeUnsettled bool                // all active jobs are; guarded by mu
 }
 
 // New makes an engine on a store.

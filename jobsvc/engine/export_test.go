@@ -9,7 +9,7 @@ const ReconnectGrace = reconnectGrace
 func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetConnections(ctx) }
 
 // UnsettleActive comes next.
-func (e *Engine) UnsettleActive(ctx context.Context) error { return e.unsettleActive(ctx) }
+func (e *Engine) UnsettleActive() { e.unsettleActive() }
 
 // WalkAgain is what the opening of a window does to a CONTINUOUS job's rollout.
 var WalkAgain = walkAgain

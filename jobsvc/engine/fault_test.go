@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
-	"github.com/thingjobs/thingjobs/jobsvc/store"
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
-	"github.com/thingjobs/thingjobs/jobsvc/store/memkv"
 )
 
 // fault is what becomes of a transaction.
@@ -71,7 +69,18 @@ type faultyWorld struct {
 
 // newFaultyWorld has things and a group of them, and no faults yet.
 func newFaultyWorld(t *testing.T) *faultyWorld {
-	db := &faultyDB{DB: memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true})}
+	exact, err := newExactDB(t.Context())
+	must(t, err)
+	t.Cleanup(func() {
+		if err := exact.err(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newFaultyWorldOn(t, exact)
+}
+
+func newFaultyWorldOn(t *testing.T, on kv.DB) *faultyWorld {
+	db := &faultyDB{DB: on}
 	w := &faultyWorld{newWorldOn(t, db, nil), db}
 	w.thing(names(5)...)
 	w.group("g", "", names(4)...)

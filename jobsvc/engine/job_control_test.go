@@ -250,7 +250,7 @@ func TestContinuous(t *testing.T) {
 	for _, n := range []string{"a", "b"} {
 		w.must(w.update(n, "fw", jobsvc.StatusSucceeded))
 	}
-	w.must(w.UnsettleActive(w.ctx))
+	w.UnsettleActive()
 	w.runTimers()
 	if d := w.describe("fw"); d.Status != jobsvc.JobInProgress || d.Concurrent || d.ProcessDetails.Succeeded != 2 {
 		t.Fatalf("everyone is done: %+v", d)

@@ -25,6 +25,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if now := os.Getenv(killNowEnv); now != "" {
+		killLifeChild(os.Getenv(killDirEnv), now)
+	}
 	if dir := os.Getenv(killDirEnv); dir != "" {
 		killChild(dir)
 	}
@@ -186,7 +189,7 @@ func fireAll(t *testing.T, e *engine.Engine) {
 		must(t, err)
 		must(t, e.Fire(t.Context(), timers[0], now))
 	}
-	must(t, e.UnsettleActive(t.Context()))
+	e.UnsettleActive()
 	must(t, e.Settle(t.Context()))
 }
 

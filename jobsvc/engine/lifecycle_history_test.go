@@ -28,7 +28,7 @@ func TestLifecycleHistories(t *testing.T) {
 	aborted := 0
 	for _, seed := range seeds {
 		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			l := newLifecycle(newWorld(t), seed)
+			l := newLifecycle(newExactWorld(t), seed)
 			l.run(150)
 			for status, n := range l.ends {
 				ends[status] += n
@@ -154,7 +154,7 @@ func (l *lifecycle) step() {
 	case n < 90:
 		l.did("restart")
 		l.restart()
-		l.ok(l.UnsettleActive(l.ctx))
+		l.UnsettleActive()
 	case n < 93:
 		l.updateLife()
 	case n < 95:

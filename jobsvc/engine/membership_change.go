@@ -86,8 +86,6 @@ func (e *Engine) changed(ctx context.Context, events []kv.Event, err error) {
 	}
 	e.waits()
 	if errors.Is(err, kv.ErrUnknown) {
-		if err := e.unsettleActive(ctx); err != nil {
-			e.log.Error("look for jobs with nothing left to do", "err", err)
-		}
+		e.unsettleActive()
 	}
 }

@@ -92,6 +92,9 @@ func (m *model) associate(r *jobsvc.AssociateTargetsWithJobRequest) reply {
 	}
 	m.registry(func() { j.Targets = all })
 	j.LastUpdatedAt = m.now
+	if j.rollout != nil {
+		j.rollout.look = m.now // who looks for the new ones looks at the others
+	}
 	return reply{}
 }
 

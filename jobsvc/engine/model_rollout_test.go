@@ -12,6 +12,7 @@ import (
 type modelRollout struct {
 	left []released
 	next time.Time // when its next window begins
+	look time.Time // when it is looked whether anybody is left
 }
 
 // released is a thing that is to get an execution, with the target it is of.
@@ -70,9 +71,7 @@ func (m *model) release(j *modelJob) {
 		room--
 		j.notified++
 	}
-	// Whether a window finds out that all the others are to be skipped, or the next one does,
-	// is open.
-	if !slices.ContainsFunc(r.left, func(l released) bool { return !m.skipped(j, l) }) && (began == 0 || m.foundOver(j.ID)) {
+	if m.nobodyLeft(j) && (began == 0 || m.foundOver(j.ID)) { // see look
 		j.rollout = nil
 		j.LastUpdatedAt = m.now
 		m.complete(j)
@@ -80,6 +79,21 @@ func (m *model) release(j *modelJob) {
 	}
 	for !r.next.After(m.now) { // windows that nobody was there for are lost
 		r.next = r.next.Add(time.Minute)
+	}
+}
+
+// nobodyLeft tells whether all that are left of a rollout are to be skipped.
+func (m *model) nobodyLeft(j *modelJob) bool {
+	return !slices.ContainsFunc(j.rollout.left, func(l released) bool { return !m.skipped(j, l) })
+}
+
+// look ends a rollout with nobody left, if it is over already. Whether a window finds that
+// out, or the next one does, is open.
+func (m *model) look(j *modelJob) {
+	j.rollout.look = time.Time{}
+	if m.nobodyLeft(j) && m.foundOver(j.ID) {
+		j.rollout = nil
+		j.LastUpdatedAt = m.now
 	}
 }
 

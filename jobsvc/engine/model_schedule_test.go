@@ -106,9 +106,10 @@ func (m *model) openingOf(j *modelJob) time.Time {
 	return at
 }
 
-// closingOf is when the windows of a job that is at work are over.
+// closingOf is when the windows of a job that is at work are over. A window that reaches up
+// to the end of the job does not close: the end does what there is to do.
 func (m *model) closingOf(j *modelJob) time.Time {
-	if j.Status != jobsvc.JobInProgress || j.ended {
+	if end := m.endOf(j); j.Status != jobsvc.JobInProgress || j.ended || !end.IsZero() && !j.closes.Before(end) {
 		return time.Time{}
 	}
 	return j.closes

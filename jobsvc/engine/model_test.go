@@ -161,6 +161,7 @@ func (m *model) due() (first time.Time, do func()) {
 		if j.rollout == nil || j.Status != jobsvc.JobInProgress {
 			continue
 		}
+		consider(j.rollout.look, func() { m.look(j) })
 		// After an outage, nobody is released after the end.
 		switch {
 		case m.passed(m.closingOf(j)):

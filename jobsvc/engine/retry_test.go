@@ -128,7 +128,7 @@ func TestRetryToExhaustion(t *testing.T) {
 		}
 		w.advance(time.Minute)
 		w.restart()
-		w.must(w.UnsettleActive(w.ctx))
+		w.UnsettleActive()
 		w.must(w.Settle(w.ctx))
 	}
 	w.jobIs(jobsvc.JobCompleted)
@@ -275,7 +275,7 @@ func TestFailuresAtOnce(t *testing.T) {
 		t.Fatalf("after the deadlines: %+v", d)
 	}
 	w.restart()
-	w.must(w.UnsettleActive(w.ctx))
+	w.UnsettleActive()
 	w.must(w.Settle(w.ctx))
 	w.runTimers()
 	w.jobIs(jobsvc.JobCanceled)

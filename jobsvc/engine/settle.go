@@ -30,10 +30,13 @@ func (e *Engine) unsettle(jobs ...string) {
 func (e *Engine) Settle(ctx context.Context) error {
 	failedToJudge := e.judgeConnections(ctx)
 	e.mu.Lock()
-	jobs := e.unsettled
-	e.unsettled = make(map[string]struct{})
+	jobs, active := e.unsettled, e.activeUnsettled
+	e.unsettled, e.activeUnsettled = make(map[string]struct{}), false
 	e.mu.Unlock()
 	var failed error
+	if active {
+		failed = e.settleActive(ctx)
+	}
 	for id := range jobs {
 		if err := e.settleJob(ctx, id); err != nil {
 			failed = err
@@ -117,8 +120,9 @@ const (
 // then at those that are asked for. It also forgets memberships that ended,
 // and deletes jobs that were kept long enough.
 func (e *Engine) Run(ctx context.Context) error {
+	e.unsettleActive()
 	for {
-		err := cmp.Or(e.forgetConnections(ctx), e.unsettleActive(ctx))
+		err := e.forgetConnections(ctx)
 		if err == nil {
 			break
 		}
@@ -166,12 +170,37 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // unsettleActive asks for a look at every active job.
-func (e *Engine) unsettleActive(ctx context.Context) error {
-	active, _, err := e.store.ListJobs(ctx, store.JobCursor{}, 1<<30, (*jobsvc.Job).Active)
-	for i := range active {
-		e.unsettle(active[i].ID)
+func (e *Engine) unsettleActive() {
+	e.mu.Lock()
+	e.activeUnsettled = true
+	e.mu.Unlock()
+	poke(e.settle)
+}
+
+// settlePage is how many active jobs are listed at a time.
+const settlePage = 100
+
+// settleActive settles all active jobs. One that fails is asked for again by itself, all
+// are when they could not be listed.
+func (e *Engine) settleActive(ctx context.Context) error {
+	var failed error
+	for from := (store.JobCursor{}); ; {
+		active, more, err := e.store.ListJobs(ctx, from, settlePage, (*jobsvc.Job).Active)
+		if err = cmp.Or(err, ctx.Err()); err != nil {
+			e.unsettleActive()
+			return err
+		}
+		for i := range active {
+			if err := e.settleJob(ctx, active[i].ID); err != nil {
+				failed = err
+				e.unsettle(active[i].ID)
+			}
+			from = store.JobCursor{CreatedAt: active[i].CreatedAt, ID: active[i].ID}
+		}
+		if !more {
+			return failed
+		}
 	}
-	return err
 }
 
 // wait tells whether the time passed before ctx ended.

@@ -10,7 +10,6 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
-	"github.com/thingjobs/thingjobs/jobsvc/store/memkv"
 )
 
 // failer is what *testing.T and *rapid.T have in common.
@@ -26,7 +25,7 @@ type subject struct {
 	*engine.Engine
 	t   failer
 	ctx context.Context
-	db  *memkv.DB
+	db  *exactDB
 
 	mu    sync.Mutex
 	now   time.Time     // guarded by mu
@@ -36,7 +35,10 @@ type subject struct {
 }
 
 func newSubject(t failer) *subject {
-	s := &subject{t: t, ctx: context.Background(), db: memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true})}
+	s := &subject{t: t, ctx: context.Background()}
+	var err error
+	s.db, err = newExactDB(s.ctx)
+	s.must(err)
 	s.open()
 	return s
 }
@@ -54,7 +56,7 @@ func (s *subject) open() {
 func (s *subject) restart() {
 	s.db = s.db.Reopen()
 	s.open()
-	s.must(s.UnsettleActive(s.ctx))
+	s.UnsettleActive()
 	s.must(s.Settle(s.ctx))
 }
 

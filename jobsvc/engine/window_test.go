@@ -719,7 +719,7 @@ func TestSnapshotWindows(t *testing.T) {
 	w.start("a")
 	w.at("2026-03-11 05:00")
 	w.must(w.update("a", "fw", jobsvc.StatusSucceeded))
-	w.must(w.UnsettleActive(w.ctx))
+	w.UnsettleActive()
 	w.runTimers()
 	if s := w.describe("fw").Status; s != jobsvc.JobScheduled {
 		t.Fatalf("by day it is %s", s)
@@ -968,7 +968,7 @@ func TestRestartInWindows(t *testing.T) {
 					w.must(w.Fire(w.ctx, timers[i], w.tick()))
 				}
 			}
-			w.must(w.UnsettleActive(w.ctx))
+			w.UnsettleActive()
 			w.must(w.Settle(w.ctx))
 			n := things[at.Hour()%len(things)]
 			if x := w.start(n); x != nil && at.Day()%2 == 0 {
