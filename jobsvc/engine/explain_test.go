@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +21,7 @@ func (p presence) Connected(thing string) []string { return p[thing] }
 
 // explained writes an explanation in lines.
 func explained(x *jobsvc.ThingExplanation) string {
-	var s []string
-	for _, f := range x.Findings {
-		s = append(s, f)
-	}
+	s := slices.Clone(x.Findings)
 	for _, e := range x.Executions {
 		s = append(s, fmt.Sprintf("%s#%d %s: %s", e.JobID, e.ExecutionNumber, e.Status, e.Reason))
 	}
