@@ -113,7 +113,7 @@ func (s *Signer) locate(source string) (address string, client *http.Client, err
 			return "", nil, err
 		}
 		// Not from the cache: a URL made here is used here and now.
-		address, err = s.signNow(r, &t, t.method)
+		address, err = s.signNow(r, &t, t.method, jobsvc.MinPresignExpires)
 		return address, s.clientOf(r), err
 	}
 	u, err := url.Parse(source)
@@ -135,13 +135,13 @@ func (s *Signer) clientOf(r *role) *http.Client {
 }
 
 // signNow makes a URL that is used at once, by us.
-func (s *Signer) signNow(r *role, t *target, method string) (string, error) {
+func (s *Signer) signNow(r *role, t *target, method string, life time.Duration) (string, error) {
 	now := s.now()
 	k, err := r.keys(now)
 	if err != nil {
 		return "", fmt.Errorf("role %s: %w", r.name(), err)
 	}
-	return k.sign(t, method, jobsvc.MinPresignExpires, now)
+	return k.sign(t, method, life, now)
 }
 
 // parseSource tells whether a source is an S3 location: s3://, a host of AWS, or a

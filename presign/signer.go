@@ -129,18 +129,9 @@ func (s *Signer) Tried(ctx context.Context) {
 // AWS: CreateJob. Differs from AWS: unknown placeholders are refused rather than
 // passed on, for a device can make nothing of them.
 func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
-	if err := jobsvc.ValidateDocument(doc); err != nil {
-		return err
-	}
-	tokens, err := parse(doc)
+	tokens, n, err := s.syntax(doc)
 	if err != nil {
 		return err
-	}
-	n := 0
-	for p := range placeholders(tokens) {
-		if n++; n > s.maxPlaceholders {
-			return refuse(p.text, fmt.Sprintf("a document may have at most %d placeholders", s.maxPlaceholders))
-		}
 	}
 	arn := s.roleARN(cfg)
 	if n > 0 && arn == "" {
@@ -171,6 +162,32 @@ func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The job document may have %d bytes with its placeholders replaced, more than the %d allowed.", size, maxSubstituted)
 	}
 	return nil
+}
+
+// CheckSyntax tells whether a document may be in a job template: as Check, but for what
+// depends on the role and its store.
+//
+// AWS: CreateJobTemplate.
+func (s *Signer) CheckSyntax(doc []byte) error {
+	_, _, err := s.syntax(doc)
+	return err
+}
+
+// syntax checks all of a document that does not depend on the role, and counts its
+// placeholders.
+func (s *Signer) syntax(doc []byte) (tokens []token, n int, err error) {
+	if err := jobsvc.ValidateDocument(doc); err != nil {
+		return nil, 0, err
+	}
+	if tokens, err = parse(doc); err != nil {
+		return nil, 0, err
+	}
+	for p := range placeholders(tokens) {
+		if n++; n > s.maxPlaceholders {
+			return nil, 0, refuse(p.text, fmt.Sprintf("a document may have at most %d placeholders", s.maxPlaceholders))
+		}
+	}
+	return tokens, n, nil
 }
 
 // maxSubstituted leaves 16 KiB of a message for the envelope and statusDetails.

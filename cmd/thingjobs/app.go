@@ -36,6 +36,7 @@ type App struct {
 	eng  *engine.Engine
 	sch  *scheduler.Scheduler
 	brk  *broker.Broker
+	sign *presign.Signer
 	reg  *prometheus.Registry
 	api  http.Handler
 	cert tls.Certificate
@@ -89,12 +90,12 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	if err != nil {
 		return nil, err
 	}
-	signer, err := presign.New(cfg.Presign, presign.Options{Logger: log})
+	a.sign, err = presign.New(cfg.Presign, presign.Options{Logger: log, Registerer: a.reg})
 	if err != nil {
 		return nil, err
 	}
 	link := new(broker.Link) // the engine comes before the broker that it tells
-	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), EventsOff: !cfg.Events.DefaultEnabled, Logger: log})
+	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: a.sign, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), EventsOff: !cfg.Events.DefaultEnabled, Logger: log})
 	key, fresh, err := a.dir.adminKey(now)
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		}
 	}
 	a.brk, err = broker.New(broker.Options{
-		Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg,
+		Engine: a.eng, Documents: a.sign, Link: link, Logger: log, Registerer: a.reg,
 		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
 	})
 	if err != nil {
@@ -263,6 +264,8 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	// during the drain may still complete its job.
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
+	serve("presign", func() error { return a.sign.Run(background) })
+	a.triedCredentials(ctx)
 	serve("engine", func() error { return a.eng.Run(background) })
 	serve("scheduler", func() error { return a.sch.Run(background) })
 	serve("mqtts", func() error { return a.brk.Serve(ctx, a.mqtts, a.mqttTLS()) })
@@ -293,6 +296,14 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	defer os.Remove(a.dir.endpointsFile())
 	ready()
 	return g.Wait()
+}
+
+// triedCredentials gives the temporary credentials of presign a moment to come, so that
+// the first devices are not turned away.
+func (a *App) triedCredentials(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	a.sign.Tried(ctx)
 }
 
 // drain closes the edges in order, within the configured time.
