@@ -102,9 +102,6 @@ func (s *session) run(ctx context.Context) {
 	for first := true; ; first = false {
 		obtained := s.now()
 		err := s.renew(ctx)
-		if first {
-			close(s.tried)
-		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -112,13 +109,19 @@ func (s *session) run(ctx context.Context) {
 			backoff = min(max(2*backoff, minRenewBackoff), maxRenewBackoff)
 			s.metrics.renewals.WithLabelValues(s.role, "error").Inc()
 			s.log.Error("the credentials of a role cannot be renewed", "role", s.role, "err", err, "again", backoff)
+		} else {
+			backoff = 0
+			s.metrics.renewals.WithLabelValues(s.role, "ok").Inc()
+		}
+		if first {
+			close(s.tried)
+		}
+		if err != nil {
 			if !s.sleep(ctx, backoff, nil) {
 				return
 			}
 			continue
 		}
-		backoff = 0
-		s.metrics.renewals.WithLabelValues(s.role, "ok").Inc()
 		k := s.current.Load()
 		for wake := true; wake; {
 			at := time.Duration(-1)

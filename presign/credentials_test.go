@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,15 +23,31 @@ const testARN = "arn:aws:iam::111122223333:role/temporary"
 
 // testIssuer stands for an STS.
 type testIssuer struct {
-	life  time.Duration
+	life time.Duration
+	same bool // gives the same credentials until they end
+
+	mu    sync.Mutex
+	begin time.Time
 	err   error
-	same  bool // gives the same credentials until they end
 	last  aws.Credentials
 	calls []time.Duration // after begin
-	begin time.Time
+}
+
+func (i *testIssuer) fail(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.err = err
+}
+
+func (i *testIssuer) called() []time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.calls)
 }
 
 func (i *testIssuer) retrieve(context.Context) (aws.Credentials, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.calls = append(i.calls, time.Since(i.begin))
 	if i.err != nil {
 		return aws.Credentials{}, i.err
@@ -109,12 +127,12 @@ func TestRenewalAheadOfTheEnd(t *testing.T) {
 				}
 			}
 			after(tt.at - time.Millisecond)
-			if len(i.calls) != 1 {
-				t.Errorf("%+v: renewed after %v", tt, i.calls)
+			if len(i.called()) != 1 {
+				t.Errorf("%+v: renewed after %v", tt, i.called())
 			}
 			after(time.Second)
-			if len(i.calls) != 2 {
-				t.Errorf("%+v: not renewed: %v", tt, i.calls)
+			if len(i.called()) != 2 {
+				t.Errorf("%+v: not renewed: %v", tt, i.called())
 			}
 			after(2 * tt.at)
 			if n := strings.Count(log.String(), "shorter time"); (n == 1) != tt.warned || n > 1 {
@@ -137,7 +155,7 @@ func TestRenewalFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i.err = errors.New("out of order")
+		i.fail(errors.New("out of order"))
 		after(59 * time.Minute)
 		if err := s.Ready(doc); err != nil {
 			t.Errorf("with live credentials: %v", err)
@@ -154,13 +172,13 @@ func TestRenewalFails(t *testing.T) {
 			t.Errorf("signed with expired credentials: %s", out)
 		}
 		// 49 min, then 1, 2, 4 … 60 s: 6 attempts in the first minute, then one each.
-		if n := len(i.calls); n < 15 || n > 18 {
-			t.Errorf("%d attempts: %v", n, i.calls)
+		if n := len(i.called()); n < 15 || n > 18 {
+			t.Errorf("%d attempts: %v", n, i.called())
 		}
 		if !strings.Contains(log.String(), `role=temporary err="out of order"`) {
 			t.Errorf("logged %s", log)
 		}
-		i.err = nil
+		i.fail(nil)
 		after(time.Minute)
 		again, err := s.Substitute(nil, doc, time.Now())
 		if err != nil || bytes.Equal(first, again) {
@@ -182,7 +200,7 @@ func TestNoCredentialsYet(t *testing.T) {
 		if !strings.Contains(log.String(), "SignatureDoesNotMatch") || strings.Contains(log.String(), "tell-nobody") {
 			t.Errorf("logged %s", log)
 		}
-		i.err = nil
+		i.fail(nil)
 		after(time.Minute)
 		if err := s.Ready(testDocument(0)); err != nil {
 			t.Errorf("after it works: %v", err)
@@ -204,8 +222,8 @@ func TestRenewalAndURLs(t *testing.T) {
 			}
 			after(4 * time.Second)
 			got, err := s.Substitute(nil, doc, time.Now())
-			if err != nil || len(i.calls) != 2 || bytes.Equal(before, got) != same {
-				t.Errorf("same credentials %v: %d calls, %v\n%s\n%s", same, len(i.calls), err, before, got)
+			if err != nil || len(i.called()) != 2 || bytes.Equal(before, got) != same {
+				t.Errorf("same credentials %v: %d calls, %v\n%s\n%s", same, len(i.called()), err, before, got)
 			}
 		})
 	}
@@ -216,8 +234,8 @@ func TestCredentialsWithoutEnd(t *testing.T) {
 	i := &testIssuer{}
 	withSession(t, i, func(s *Signer, _ *bytes.Buffer) {
 		after(1000 * time.Hour)
-		if err := s.Ready(testDocument(time.Hour)); err != nil || len(i.calls) != 1 {
-			t.Errorf("%d calls, %v", len(i.calls), err)
+		if err := s.Ready(testDocument(time.Hour)); err != nil || len(i.called()) != 1 {
+			t.Errorf("%d calls, %v", len(i.called()), err)
 		}
 	})
 }

@@ -18,7 +18,7 @@
 //	store.go     location + the role's store → the object's URL (match, style, region)
 //	upload.go    the keys of uploads, which name an execution
 //	role.go      who signs, and the buckets and keys allowed
-//	credentials.go  static ones, and temporary ones with their renewal
+//	credentials.go  of roles: static ones, and temporary ones with their renewal
 //	signer.go    Check, Ready, Substitute
 //	urls.go      signed URLs, reused for a short time
 //	check.go     are the objects there? verifyObjects, and trying a job's URLs
