@@ -393,10 +393,20 @@ type DescribeJobExecutionRequest struct {
 const NextJobID = "$next"
 
 // Document is a job document on its way to a device: the stored text, placeholders
-// and all, with what presign needs to fill them.
+// and all, with what presign needs to fill them. URLs for uploads name the execution.
 type Document struct {
 	Text               []byte
 	PresignedURLConfig *PresignedURLConfig
+	ThingName, JobID   string
+	ExecutionNumber    int64
+}
+
+// NewDocument is the document of a job on its way to the thing of an execution.
+func NewDocument(text []byte, j *Job, x *JobExecution) *Document {
+	return &Document{
+		Text: text, PresignedURLConfig: j.PresignedURLConfig,
+		ThingName: x.ThingName, JobID: x.JobID, ExecutionNumber: x.ExecutionNumber,
+	}
 }
 
 // DeviceExecution answers DescribeJobExecution and StartNextPendingJobExecution.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -24,8 +25,8 @@ type Config struct {
 	DefaultRole string `yaml:"defaultRole"`
 	// MaxPlaceholders is how many placeholders a document may have. Zero means 10.
 	MaxPlaceholders int `yaml:"maxPlaceholders"`
-	// VerifyObjects: "off", the default. Looking at CreateJob whether objects exist
-	// ("warn", "error") is not supported yet.
+	// VerifyObjects says whether CreateJob asks the store for the objects to download:
+	// "off", the default, "warn" (log what is missing), "error" (refuse the job).
 	VerifyObjects string `yaml:"verifyObjects"`
 	// DocumentSource says where job documents may be fetched from.
 	DocumentSource DocumentSourceConfig `yaml:"documentSource"`
@@ -44,7 +45,8 @@ type StoreConfig struct {
 	Region string `yaml:"region"`
 	// Style is "path" or "virtual" (the bucket in front of the host). Default: virtual
 	// for "aws", else path. Buckets with a dot are always path: the wildcard of a
-	// certificate does not cover them.
+	// certificate does not cover them. "unsigned" is path style without a signature, for
+	// stores that anybody may read.
 	Style string `yaml:"style"`
 	// NormalizesPaths: the store resolves . and .. in keys or joins double slashes.
 	// Such keys are refused then, for they would slip past allow.
@@ -55,16 +57,85 @@ type StoreConfig struct {
 type RoleConfig struct {
 	ARN string `yaml:"arn"`
 	// Store is the name of the store all locations of this role's jobs are in.
-	Store       string             `yaml:"store"`
+	Store string `yaml:"store"`
+	// One of the three says where credentials come from; with AssumeRole, Credentials
+	// are what asks the STS, and without them those of the machine do. A store whose
+	// style is unsigned needs none.
 	Credentials *CredentialsConfig `yaml:"credentials"`
+	AssumeRole  *AssumeRoleConfig  `yaml:"assumeRole"`
+	// Ambient takes the credentials of the machine: environment variables, shared files,
+	// web identity, container, instance metadata.
+	Ambient bool `yaml:"ambient"`
 	// Allow lists the objects as BUCKET/KEY, * standing for any characters of either;
 	// "*" alone is everything.
 	Allow []string `yaml:"allow"`
+}
 
-	// AssumeRole and Ambient are refused: they are reserved for temporary credentials
-	// from an STS and for those of the machine.
-	AssumeRole map[string]any `yaml:"assumeRole,omitempty"`
-	Ambient    bool           `yaml:"ambient,omitempty"`
+// AssumeRoleConfig gets temporary credentials from an STS, that of AWS or of an
+// S3-compatible store.
+type AssumeRoleConfig struct {
+	// RoleARN is the role to assume; empty or "self" is the ARN that jobs name.
+	RoleARN string `yaml:"roleArn"`
+	// STS is the URL of the service; empty means that of AWS in the region.
+	STS string `yaml:"sts"`
+	// Region is signed for the STS; empty means that in the host of STS, else the store's.
+	Region string `yaml:"region"`
+	// Duration is how long credentials are to live, 15 minutes to 12 hours; zero means
+	// one hour. The role must allow it.
+	Duration    time.Duration `yaml:"duration"`
+	SessionName string        `yaml:"sessionName"` // empty means thingjobs
+	ExternalID  Secret        `yaml:"externalId"`  // if the role asks for one
+}
+
+// target is the ARN of the role to assume. own is that of the RoleConfig.
+func (c *AssumeRoleConfig) target(own string) string {
+	if c.RoleARN == "" || c.RoleARN == selfRole {
+		return own
+	}
+	return c.RoleARN
+}
+
+// region is what requests to the STS are signed for. store is that of the store.
+func (c *AssumeRoleConfig) region(store string) string {
+	if c.Region != "" {
+		return c.Region
+	}
+	if u, err := url.Parse(c.STS); err == nil {
+		if m := stsHostPattern.FindStringSubmatch(strings.ToLower(u.Host)); m != nil {
+			return m[1]
+		}
+	}
+	return store
+}
+
+func (c *AssumeRoleConfig) duration() time.Duration {
+	if c.Duration == 0 {
+		return time.Hour
+	}
+	return c.Duration
+}
+
+func (c *AssumeRoleConfig) validate(f *faults, key, storeRegion string) {
+	if c.RoleARN != "" && c.RoleARN != selfRole && (&jobsvc.PresignedURLConfig{RoleARN: c.RoleARN}).Validate() != nil {
+		f.add("%s.roleArn: %q is not the ARN of a role", key, c.RoleARN)
+	}
+	if c.STS != "" {
+		if u, err := parseEndpoint(c.STS); err != nil || u.Host == "" {
+			f.add("%s.sts: must be a URL like https://sts.eu-west-1.amazonaws.com, without a path", key)
+		}
+	}
+	switch region := c.region(storeRegion); {
+	case region == "":
+		f.add("%s.region: is missing", key)
+	case !storeRegionPattern.MatchString(region):
+		f.add("%s.region: %q is not a region", key, region)
+	}
+	if d := c.duration(); d < minSession || d > maxSession || d%time.Second != 0 {
+		f.add("%s.duration: must be between %v and %v, in seconds", key, minSession, maxSession)
+	}
+	if c.SessionName != "" && !sessionNamePattern.MatchString(c.SessionName) {
+		f.add("%s.sessionName: must be 2 to 64 letters, digits and _+=,.@-", key)
+	}
 }
 
 // CredentialsConfig is a pair of static keys: each written here or, better, in a
@@ -116,12 +187,22 @@ const (
 	endpointAWS            = "aws"
 	stylePath              = "path"
 	styleVirtual           = "virtual"
+	styleUnsigned          = "unsigned"
+	verifyOff              = "off"
+	verifyWarn             = "warn"
+	verifyError            = "error"
+	selfRole               = "self"
+	defaultSessionName     = "thingjobs"
+	minSession             = 15 * time.Minute
+	maxSession             = 12 * time.Hour
 	defaultMaxPlaceholders = 10
 	maxMaxPlaceholders     = 1000
 )
 
 var (
 	storeRegionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	stsHostPattern     = regexp.MustCompile(`^sts\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+	sessionNamePattern = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{2,64}$`)
 	hostGlobPattern    = regexp.MustCompile(`^[a-z0-9.*_:\[\]-]+$`)
 )
 
@@ -129,21 +210,22 @@ var (
 // line for each fault and names its key.
 func (c *Config) Validate() error {
 	var f faults
-	stores := make(map[string]bool)
+	stores := make(map[string]*StoreConfig)
 	for i := range c.Stores {
 		s := &c.Stores[i]
 		s.validate(&f, fmt.Sprintf("presign.stores[%d]", i))
-		if stores[s.Name] {
+		if stores[s.Name] != nil {
 			f.add("presign.stores[%d].name: %q is taken", i, s.Name)
 		}
-		stores[s.Name] = true
+		stores[s.Name] = s
 	}
 	roles := make(map[string]bool)
 	for i := range c.Roles {
 		r := &c.Roles[i]
 		key := fmt.Sprintf("presign.roles[%d]", i)
-		r.validate(&f, key)
-		if !stores[r.Store] {
+		st := stores[r.Store]
+		r.validate(&f, key, st)
+		if st == nil {
 			f.add("%s.store: there is no store %q", key, r.Store)
 		}
 		if roles[r.ARN] {
@@ -158,11 +240,9 @@ func (c *Config) Validate() error {
 		f.add("presign.maxPlaceholders: must be between 1 and %d", maxMaxPlaceholders)
 	}
 	switch c.VerifyObjects {
-	case "", "off":
-	case "warn", "error":
-		f.add("presign.verifyObjects: %q is not supported by this version; use off", c.VerifyObjects)
+	case "", verifyOff, verifyWarn, verifyError:
 	default:
-		f.add("presign.verifyObjects: must be off, not %q", c.VerifyObjects)
+		f.add("presign.verifyObjects: must be off, warn or error, not %q", c.VerifyObjects)
 	}
 	if d := &c.DocumentSource; d.Role != "" && !roles[d.Role] {
 		f.add("presign.documentSource.role: there is no role %q", d.Role)
@@ -190,15 +270,13 @@ func (s *StoreConfig) validate(f *faults, key string) {
 		f.add("%s.region: %q is not a region", key, s.Region)
 	}
 	switch s.Style {
-	case "", stylePath:
+	case "", stylePath, styleUnsigned:
 	case styleVirtual:
 		if _, err := netip.ParseAddr(endpoint.Hostname()); err == nil {
 			f.add("%s.style: virtual needs an endpoint with a host name", key)
 		}
-	case "unsigned":
-		f.add("%s.style: unsigned is not supported by this version", key)
 	default:
-		f.add("%s.style: must be path or virtual, not %q", key, s.Style)
+		f.add("%s.style: must be path, virtual or unsigned, not %q", key, s.Style)
 	}
 }
 
@@ -233,19 +311,32 @@ func hostHeader(u *url.URL) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-func (r *RoleConfig) validate(f *faults, key string) {
+// validate checks a role; st, its store, is nil when there is none.
+func (r *RoleConfig) validate(f *faults, key string, st *StoreConfig) {
 	if err := (&jobsvc.PresignedURLConfig{RoleARN: r.ARN}).Validate(); r.ARN == "" || err != nil {
 		f.add("%s.arn: %q is not the ARN of a role of 20 to %d characters", key, r.ARN, jobsvc.MaxARN)
 	}
 	switch {
-	case r.AssumeRole != nil:
-		f.add("%s.assumeRole: is not supported by this version; use credentials", key)
+	case st != nil && st.Style == styleUnsigned:
+		if r.Credentials != nil || r.AssumeRole != nil || r.Ambient {
+			f.add("%s: the store %s is unsigned: leave out credentials, assumeRole and ambient", key, st.Name)
+		}
+	case r.Ambient && (r.Credentials != nil || r.AssumeRole != nil):
+		f.add("%s.ambient: give one of credentials, assumeRole and ambient", key)
 	case r.Ambient:
-		f.add("%s.ambient: is not supported by this version; use credentials", key)
-	case r.Credentials == nil:
-		f.add("%s.credentials: is missing", key)
+	case r.AssumeRole == nil && r.Credentials == nil:
+		f.add("%s.credentials: is missing; give credentials, assumeRole or ambient", key)
 	default:
-		r.Credentials.validate(f, key+".credentials")
+		if r.AssumeRole != nil {
+			region := ""
+			if st != nil {
+				region = st.Region
+			}
+			r.AssumeRole.validate(f, key+".assumeRole", region)
+		}
+		if r.Credentials != nil {
+			r.Credentials.validate(f, key+".credentials")
+		}
 	}
 	if len(r.Allow) == 0 {
 		f.add(`%s.allow: is missing; list BUCKET/KEY patterns, or "*" for all the keys can read`, key)

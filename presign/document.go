@@ -143,7 +143,7 @@ func parsePlaceholder(s string) (part, error) {
 	case "s3-presigned-url-v2":
 		syntax = parseV2
 	case "s3-presigned-url-upload":
-		return part{}, refuse(s, "upload placeholders are not supported by this version yet")
+		syntax = parseUpload
 	case "parameter":
 		return part{}, refuse(s, "parameters are not supported by this version yet: write the value")
 	case "code-sign-signature":
@@ -153,7 +153,7 @@ func parsePlaceholder(s string) (part, error) {
 	default:
 		return part{}, refuse(s, "the placeholder is unknown")
 	}
-	if strings.Contains(body, "${") {
+	if name != "s3-presigned-url-upload" && strings.Contains(body, "${") {
 		return part{}, refuse(s, "a placeholder cannot contain another one")
 	}
 	loc, err := syntax(body)

@@ -108,17 +108,13 @@ func (s *Signer) locate(source string) (address string, client *http.Client, err
 	}
 	r := s.roles[s.source.Role]
 	if isS3 && r != nil {
-		t, err := r.target(&l)
+		t, err := r.target(&l, execution{})
 		if err != nil {
 			return "", nil, err
 		}
-		client = s.endpointClient
-		if r.store.host == "" {
-			client = s.awsClient
-		}
 		// Not from the cache: a URL made here is used here and now.
-		address, err = r.sign(&t, jobsvc.MinPresignExpires, s.now())
-		return address, client, err
+		address, err = s.signNow(r, &t, t.method, jobsvc.MinPresignExpires)
+		return address, s.clientOf(r), err
 	}
 	u, err := url.Parse(source)
 	if err == nil && s.allowedSource(u) {
@@ -128,6 +124,24 @@ func (s *Signer) locate(source string) (address string, client *http.Client, err
 		return "", nil, errors.New("this server has no role that reads documents from S3 (presign.documentSource.role)")
 	}
 	return "", nil, errors.New("its host is not allowed (presign.documentSource.allowHosts)")
+}
+
+// clientOf is the client for the store of a role.
+func (s *Signer) clientOf(r *role) *http.Client {
+	if r.store.host == "" {
+		return s.awsClient
+	}
+	return s.endpointClient
+}
+
+// signNow makes a URL that is used at once, by us.
+func (s *Signer) signNow(r *role, t *target, method string, life time.Duration) (string, error) {
+	now := s.now()
+	k, err := r.keys(now)
+	if err != nil {
+		return "", fmt.Errorf("role %s: %w", r.name(), err)
+	}
+	return k.sign(t, method, life, now)
 }
 
 // parseSource tells whether a source is an S3 location: s3://, a host of AWS, or a

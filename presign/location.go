@@ -16,6 +16,7 @@ type location struct {
 	bucket  string
 	key     string // decoded
 	version string // decoded, "" for the latest
+	upload  bool   // the object is to be put, not got; see upload.go
 
 	// Of a host of AWS.
 	aws       bool

@@ -1,40 +1,43 @@
 package presign
 
 import (
-	"fmt"
-	"os"
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // role is what an ARN stands for: credentials for a store, and how far they may be used.
 type role struct {
-	arn         string
-	store       *store
-	credentials aws.Credentials
-	allow       [][2]string // globs of bucket and key
-	// signer is the role's own: it caches derived keys by access key alone, and two
-	// roles may have the same access key with different secrets.
-	signer *v4.Signer
+	arn     string
+	store   *store
+	static  *keys       // nil with a session
+	session *session    // temporary credentials, else nil
+	allow   [][2]string // globs of bucket and key
 }
 
-func newRole(c *RoleConfig, st *store, key string) (*role, error) {
-	r := &role{
-		arn:   c.ARN,
-		store: st,
-		// S3 signs the path as it is sent; every other service has it encoded once more.
-		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+// newRole reads the key files of a role. key is where it is in the configuration.
+func newRole(c *RoleConfig, st *store, key string, s *Signer) (*role, error) {
+	r := &role{arn: c.ARN, store: st}
+	var given *aws.Credentials
+	if c.Credentials != nil {
+		read, err := staticCredentials(c.Credentials, key)
+		if err != nil {
+			return nil, err
+		}
+		given = &read
 	}
-	var err error
-	if r.credentials.AccessKeyID, err = inlineOrFile(c.Credentials.AccessKey, c.Credentials.AccessKeyFile); err != nil {
-		return nil, fmt.Errorf("%s.credentials.accessKeyFile: %w", key, err)
+	switch {
+	case st.unsigned:
+		r.static = newKeys(aws.Credentials{})
+	case c.AssumeRole != nil:
+		r.newSession(s).retrieve = assumeRole(c.AssumeRole, c.AssumeRole.target(c.ARN), c.AssumeRole.region(st.region), given)
+	case c.Ambient:
+		r.newSession(s).retrieve = ambient()
+	default:
+		r.static = newKeys(*given)
 	}
-	if r.credentials.SecretAccessKey, err = inlineOrFile(string(c.Credentials.SecretKey), c.Credentials.SecretKeyFile); err != nil {
-		return nil, fmt.Errorf("%s.credentials.secretKeyFile: %w", key, err)
-	}
-	r.credentials.SessionToken = string(c.Credentials.SessionToken)
 	for _, a := range c.Allow {
 		bucket, object, ok := strings.Cut(a, "/")
 		if !ok {
@@ -45,24 +48,45 @@ func newRole(c *RoleConfig, st *store, key string) (*role, error) {
 	return r, nil
 }
 
-func inlineOrFile(value, file string) (string, error) {
-	if file == "" {
-		return value, nil
+func (r *role) newSession(s *Signer) *session {
+	r.session = &session{
+		role: r.name(), now: s.now, log: s.log, metrics: s.metrics,
+		longer: make(chan struct{}, 1), tried: make(chan struct{}),
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
+	return r.session
+}
+
+// keys gives what the role signs with now. It does no I/O.
+func (r *role) keys(now time.Time) (*keys, error) {
+	if r.session == nil {
+		return r.static, nil
 	}
-	if value = strings.TrimSpace(string(b)); value == "" {
-		return "", fmt.Errorf("%s is empty", file)
+	return r.session.keys(now)
+}
+
+// want notes how long URLs of the role are to live.
+func (r *role) want(life time.Duration) {
+	if r.session != nil {
+		r.session.want(life)
 	}
-	return value, nil
 }
 
 // name is the last part of the ARN, which is what devices and operators are told.
 func (r *role) name() string { return roleName(r.arn) }
 
 func roleName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+// target resolves a location for the role. The error says why it cannot be.
+func (r *role) target(l *location, x execution) (target, error) {
+	if l.upload && x == (execution{}) {
+		return target{}, errNoExecution
+	}
+	filled := l.of(x)
+	if bucket, key := r.store.object(&filled); !r.allows(bucket, key) {
+		return target{}, errors.New("the role " + r.name() + " is not allowed to sign for this object")
+	}
+	return r.store.resolve(&filled)
+}
 
 // allows tells whether the role may sign for an object. Bucket and key are matched
 // apart, or a * of the bucket could reach into the key.
@@ -77,7 +101,7 @@ func (r *role) allows(bucket, key string) bool {
 
 // queryBytes bounds the query of a URL the role signs, without versionId.
 func (r *role) queryBytes() int {
-	if r.credentials.SessionToken != "" {
+	if r.session != nil || r.static.SessionToken != "" {
 		return 3000
 	}
 	return 400

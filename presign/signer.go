@@ -1,11 +1,15 @@
 package presign
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 )
@@ -19,20 +23,28 @@ type Signer struct {
 	sourceHosts     []string // lower case
 	// For documentSource: the stores with an endpoint of their own, AWS, and other hosts.
 	endpointClient, awsClient, hostClient *http.Client
-	urls                                  urlCache
-	log                                   *slog.Logger
-	now                                   func() time.Time
+	// Uploads have a cache of their own: they are of one execution each, and many could
+	// push out the few URLs that a fleet shares.
+	urls, uploads urlCache
+	verify        string // verifyObjects: "off", "warn", "error"
+	log           *slog.Logger
+	metrics       *metrics
+	now           func() time.Time
 }
 
 // Options is what a Signer takes besides its configuration. Logger nil discards.
 type Options struct {
 	Logger *slog.Logger
-	// Now is the time Fetch signs with; nil means time.Now. Substitute is told the time.
+	// Now is the time by which credentials have expired, and that requests of the
+	// Signer's own are signed with; nil means time.Now. Substitute is told the time.
 	Now func() time.Time
+	// Registerer takes the metrics; nil means none.
+	Registerer prometheus.Registerer
 }
 
-// New makes a Signer and reads the key files the configuration names. Errors name
-// the key of the configuration that is wrong.
+// New makes a Signer and reads the key files the configuration names. Roles with
+// temporary credentials cannot sign before Run. Errors name the key of the
+// configuration that is wrong.
 func New(c Config, o Options) (*Signer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -42,6 +54,7 @@ func New(c Config, o Options) (*Signer, error) {
 		defaultRole:     c.DefaultRole,
 		maxPlaceholders: c.MaxPlaceholders,
 		source:          c.DocumentSource,
+		verify:          c.VerifyObjects,
 		log:             o.Logger,
 		now:             o.Now,
 	}
@@ -54,6 +67,10 @@ func New(c Config, o Options) (*Signer, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	var err error
+	if s.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, err
+	}
 	stores := make(map[string]*store)
 	for i := range c.Stores {
 		st, err := newStore(&c.Stores[i])
@@ -63,7 +80,7 @@ func New(c Config, o Options) (*Signer, error) {
 		stores[st.name] = st
 	}
 	for i := range c.Roles {
-		r, err := newRole(&c.Roles[i], stores[c.Roles[i].Store], fmt.Sprintf("presign.roles[%d]", i))
+		r, err := newRole(&c.Roles[i], stores[c.Roles[i].Store], fmt.Sprintf("presign.roles[%d]", i), s)
 		if err != nil {
 			return nil, err
 		}
@@ -71,6 +88,32 @@ func New(c Config, o Options) (*Signer, error) {
 	}
 	s.setupFetch()
 	return s, nil
+}
+
+// Run keeps the temporary credentials of roles fresh until ctx ends.
+func (s *Signer) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, r := range s.roles {
+		if r.session != nil {
+			wg.Go(func() { r.session.run(ctx) })
+		}
+	}
+	wg.Wait()
+	return nil
+}
+
+// Tried waits until Run has asked for the credentials of every role once, or ctx ends:
+// whoever serves only then does not turn the first devices away.
+func (s *Signer) Tried(ctx context.Context) {
+	for _, r := range s.roles {
+		if r.session == nil {
+			continue
+		}
+		select {
+		case <-r.session.tried:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Check tells whether a document may be in a job with that configuration, which may
@@ -86,18 +129,9 @@ func New(c Config, o Options) (*Signer, error) {
 // AWS: CreateJob. Differs from AWS: unknown placeholders are refused rather than
 // passed on, for a device can make nothing of them.
 func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
-	if err := jobsvc.ValidateDocument(doc); err != nil {
-		return err
-	}
-	tokens, err := parse(doc)
+	tokens, n, err := s.syntax(doc)
 	if err != nil {
 		return err
-	}
-	n := 0
-	for p := range placeholders(tokens) {
-		if n++; n > s.maxPlaceholders {
-			return refuse(p.text, fmt.Sprintf("a document may have at most %d placeholders", s.maxPlaceholders))
-		}
 	}
 	arn := s.roleARN(cfg)
 	if n > 0 && arn == "" {
@@ -117,16 +151,43 @@ func (s *Signer) Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error {
 	}
 	size := len(doc)
 	for p := range placeholders(tokens) {
-		t, err := r.target(p.loc)
+		t, err := r.target(p.loc, anyExecution)
 		if err != nil {
 			return refuse(p.text, err.Error())
 		}
-		size += len(t.origin) + 3*len(t.key) + 3*len(t.version) + r.queryBytes() - len(p.text)
+		size += len(t.origin) + 3*len(p.loc.of(longestExecution).key) + 3*len(t.version) + r.queryBytes() - len(p.text)
 	}
+	r.want(expires(cfg))
 	if size > maxSubstituted {
 		return jobsvc.Errorf(jobsvc.CodeInvalidRequest, "The job document may have %d bytes with its placeholders replaced, more than the %d allowed.", size, maxSubstituted)
 	}
 	return nil
+}
+
+// CheckSyntax tells whether a document may be in a job template: as Check, but for what
+// depends on the role and its store.
+//
+// AWS: CreateJobTemplate.
+func (s *Signer) CheckSyntax(doc []byte) error {
+	_, _, err := s.syntax(doc)
+	return err
+}
+
+// syntax checks all of a document that does not depend on the role, and counts its
+// placeholders.
+func (s *Signer) syntax(doc []byte) (tokens []token, n int, err error) {
+	if err := jobsvc.ValidateDocument(doc); err != nil {
+		return nil, 0, err
+	}
+	if tokens, err = parse(doc); err != nil {
+		return nil, 0, err
+	}
+	for p := range placeholders(tokens) {
+		if n++; n > s.maxPlaceholders {
+			return nil, 0, refuse(p.text, fmt.Sprintf("a document may have at most %d placeholders", s.maxPlaceholders))
+		}
+	}
+	return tokens, n, nil
 }
 
 // maxSubstituted leaves 16 KiB of a message for the envelope and statusDetails.
@@ -148,8 +209,12 @@ func (s *Signer) Ready(doc *jobsvc.Document) error {
 	if r == nil {
 		return s.failed(doc, errRole)
 	}
+	if _, err := r.keys(s.now()); err != nil {
+		return s.failed(doc, err)
+	}
+	x := executionOf(doc)
 	for p := range placeholders(tokens) {
-		if _, err := r.target(p.loc); err != nil {
+		if _, err := r.target(p.loc, x); err != nil {
 			return s.failed(doc, refuse(p.text, err.Error()))
 		}
 	}
@@ -176,6 +241,12 @@ func (s *Signer) Substitute(dst []byte, doc *jobsvc.Document, now time.Time) ([]
 	if r == nil {
 		return dst, s.failed(doc, errRole)
 	}
+	k, err := r.keys(now)
+	if err != nil {
+		return dst, s.failed(doc, err)
+	}
+	life, x := expires(doc.PresignedURLConfig), executionOf(doc)
+	r.want(life)
 	before, copied := len(dst), 0
 	for _, tok := range tokens {
 		dst = append(dst, doc.Text[copied:tok.start]...)
@@ -185,7 +256,7 @@ func (s *Signer) Substitute(dst []byte, doc *jobsvc.Document, now time.Time) ([]
 				dst = appendEscaped(dst, p.text)
 				continue
 			}
-			u, err := s.url(r, p.loc, expires(doc.PresignedURLConfig), now)
+			u, err := s.url(r, k, p.loc, x, life, now)
 			if err != nil {
 				clear(dst[before:])
 				return dst[:before], s.failed(doc, err)
@@ -198,24 +269,20 @@ func (s *Signer) Substitute(dst []byte, doc *jobsvc.Document, now time.Time) ([]
 	return append(dst, doc.Text[copied:]...), nil
 }
 
-func (s *Signer) url(r *role, l *location, expires time.Duration, now time.Time) (string, error) {
-	t, err := r.target(l)
+func (s *Signer) url(r *role, k *keys, l *location, x execution, expires time.Duration, now time.Time) (string, error) {
+	t, err := r.target(l, x)
 	if err != nil {
 		return "", err
 	}
-	u, fresh, err := s.urls.get(r, &t, expires, now)
+	cache := &s.urls
+	if l.upload {
+		cache = &s.uploads
+	}
+	u, fresh, err := cache.get(k, &t, expires, now)
 	if fresh {
-		s.log.Debug("presigned", "bucket", t.bucket, "object", t.key, "role", r.name(), "expires", expires)
+		s.log.Debug("presigned", "method", t.method, "bucket", t.bucket, "object", t.key, "role", r.name(), "expires", expires)
 	}
 	return u, err
-}
-
-// target resolves a location for the role. The error says why it cannot be.
-func (r *role) target(l *location) (target, error) {
-	if bucket, key := r.store.object(l); !r.allows(bucket, key) {
-		return target{}, fmt.Errorf("the role %s is not allowed to sign for this object", r.name())
-	}
-	return r.store.resolve(l)
 }
 
 var errRole = errors.New("the role is not configured")
@@ -225,6 +292,11 @@ func (s *Signer) failed(doc *jobsvc.Document, err error) error {
 	if err == nil {
 		return nil
 	}
+	label := notConfigured
+	if r := s.roles[s.roleARN(doc.PresignedURLConfig)]; r != nil {
+		label = r.name()
+	}
+	s.metrics.failures.WithLabelValues(label).Inc()
 	e := &jobsvc.Error{Code: jobsvc.CodeInternal, Message: "Cannot sign URLs without a role.", Err: err}
 	if arn := s.roleARN(doc.PresignedURLConfig); arn != "" {
 		e.Message = "Cannot sign URLs with role " + roleName(arn) + "."

@@ -341,7 +341,7 @@ func TestConfigFaults(t *testing.T) {
 			c.Stores[0].Style = "virtual"
 			c.Stores[0].Endpoint = "https://10.0.0.1:9000"
 		}},
-		{"presign.stores[0].style: unsigned is not supported", func(c *presign.Config) { c.Stores[0].Style = "unsigned" }},
+		{"presign.roles[0]: the store site is unsigned", func(c *presign.Config) { c.Stores[0].Style = "unsigned" }},
 		{"presign.stores[0].style: must be", func(c *presign.Config) { c.Stores[0].Style = "dns" }},
 		{"presign.roles[0].arn:", func(c *presign.Config) { c.Roles[0].ARN = "jobs-download" }},
 		{"presign.roles[1].arn:", func(c *presign.Config) { c.Roles[1].ARN = roleARN }},
@@ -355,13 +355,24 @@ func TestConfigFaults(t *testing.T) {
 		{"presign.roles[0].credentials.accessKeyFile:", func(c *presign.Config) {
 			c.Roles[0].Credentials.AccessKey, c.Roles[0].Credentials.AccessKeyFile = "", empty
 		}},
-		{"presign.roles[0].assumeRole: is not supported", func(c *presign.Config) { c.Roles[0].AssumeRole = map[string]any{"sts": "x"} }},
-		{"presign.roles[0].ambient: is not supported", func(c *presign.Config) { c.Roles[0].Ambient = true }},
+		{"presign.roles[0].ambient: give one of", func(c *presign.Config) { c.Roles[0].Ambient = true }},
+		{"presign.roles[0].ambient: give one of", func(c *presign.Config) {
+			c.Roles[0].Credentials, c.Roles[0].Ambient, c.Roles[0].AssumeRole = nil, true, &presign.AssumeRoleConfig{}
+		}},
+		{"presign.roles[0].assumeRole.roleArn:", assume(presign.AssumeRoleConfig{RoleARN: "jobs-download"})},
+		{"presign.roles[0].assumeRole.sts:", assume(presign.AssumeRoleConfig{STS: "aws"})},
+		{"presign.roles[0].assumeRole.sts:", assume(presign.AssumeRoleConfig{STS: "https://sts.example/path"})},
+		{"presign.roles[0].assumeRole.region: \"a/b\"", assume(presign.AssumeRoleConfig{Region: "a/b"})},
+		{"presign.roles[0].assumeRole.duration:", assume(presign.AssumeRoleConfig{Duration: 14 * time.Minute})},
+		{"presign.roles[0].assumeRole.duration:", assume(presign.AssumeRoleConfig{Duration: 13 * time.Hour})},
+		{"presign.roles[0].assumeRole.sessionName:", assume(presign.AssumeRoleConfig{SessionName: "a b"})},
+		{"presign.roles[0].assumeRole.region: is missing", func(c *presign.Config) {
+			c.Stores[0].Endpoint, c.Stores[0].Region, c.Roles[0].AssumeRole = "aws", "", &presign.AssumeRoleConfig{}
+		}},
 		{"presign.roles[0].allow: is missing", func(c *presign.Config) { c.Roles[0].Allow = nil }},
 		{"presign.roles[0].allow[0]: \"fw\"", func(c *presign.Config) { c.Roles[0].Allow[0] = "fw" }},
 		{"presign.defaultRole:", func(c *presign.Config) { c.DefaultRole = otherARN }},
 		{"presign.maxPlaceholders:", func(c *presign.Config) { c.MaxPlaceholders = -1 }},
-		{"presign.verifyObjects: \"warn\" is not supported", func(c *presign.Config) { c.VerifyObjects = "warn" }},
 		{"presign.verifyObjects: must be", func(c *presign.Config) { c.VerifyObjects = "yes" }},
 		{"presign.documentSource.role:", func(c *presign.Config) { c.DocumentSource.Role = otherARN }},
 		{"presign.documentSource.allowHosts[0]:", func(c *presign.Config) { c.DocumentSource.AllowHosts = []string{"https://x"} }},
@@ -380,6 +391,11 @@ func TestConfigFaults(t *testing.T) {
 	if _, err := presign.New(presign.Config{}, presign.Options{}); err != nil {
 		t.Errorf("zero configuration: %v", err)
 	}
+}
+
+// assume gives a role credentials by AssumeRole.
+func assume(a presign.AssumeRoleConfig) func(*presign.Config) {
+	return func(c *presign.Config) { c.Roles[0].AssumeRole = &a }
 }
 
 func TestSecretsStayOut(t *testing.T) {
@@ -431,9 +447,11 @@ func TestImports(t *testing.T) {
 func FuzzSubstitute(f *testing.F) {
 	f.Add(`{"u":"x ${aws:iot:s3-presigned-url:fw/k} \ud800\u0026 ${aws:iot:s3-presigned-url-v2:https://s3.amazonaws.com/fw/%22%5C%7D}"}`)
 	f.Add(`["\u0024{aws:iot:s3-presigned-url:fw/\"\\\u0001}", 1.0]`)
+	f.Add(`["${aws:iot:s3-presigned-url-upload:https://s3.eu-west-1.amazonaws.com/fw/${thingName}/${x}{\u0001}"]`)
+	f.Add(`["${aws:iot:s3-presigned-url-upload:https://s3.eu-west-1.amazonaws.com/fw/${thingName}/{\u0001}"]`)
 	s := newSigner(f, config())
 	f.Fuzz(func(t *testing.T, text string) {
-		doc := document(text, roleARN, 0)
+		doc := upload(text, 1)
 		if s.Check(doc.Text, doc.PresignedURLConfig) != nil {
 			return
 		}

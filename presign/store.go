@@ -2,6 +2,7 @@ package presign
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ type store struct {
 	scheme, host    string   // of the endpoint; host "" for AWS
 	region          string
 	virtual         bool
+	unsigned        bool
 	normalizesPaths bool
 }
 
@@ -25,6 +27,8 @@ type target struct {
 	base        string // the URL without its query: origin and encoded key
 	region      string
 	version     string
+	method      string // of the requests the URL is for
+	unsigned    bool
 }
 
 func newStore(c *StoreConfig) (*store, error) {
@@ -38,6 +42,7 @@ func newStore(c *StoreConfig) (*store, error) {
 		host:            endpoint.Host,
 		region:          c.Region,
 		virtual:         c.Style == styleVirtual || c.Style == "" && c.Endpoint == endpointAWS,
+		unsigned:        c.Style == styleUnsigned,
 		normalizesPaths: c.NormalizesPaths,
 	}
 	for _, m := range c.Match {
@@ -76,7 +81,13 @@ func (s *store) resolve(l *location) (target, error) {
 	if s.normalizesPaths && !plainPath(key) {
 		return target{}, errors.New("its key has empty, . or .. segments, which the store " + s.name + " does not keep apart")
 	}
-	t := target{bucket: bucket, key: key, region: s.region, version: l.version}
+	t := target{bucket: bucket, key: key, region: s.region, version: l.version, method: http.MethodGet, unsigned: s.unsigned}
+	if l.upload {
+		t.method = http.MethodPut
+		if s.unsigned {
+			return target{}, errors.New("the store " + s.name + " takes no uploads: its URLs are not signed")
+		}
+	}
 	scheme, host := s.scheme, s.host
 	if host == "" {
 		if l.host != "" && !l.aws {

@@ -24,10 +24,11 @@ type urlCache struct {
 // before URLs change early.
 const generationSize = 4096
 
-// urlKey is what a URL depends on. The base stands for store, bucket and key; the
-// method is always GET.
+// urlKey is what a URL depends on. The base stands for store, bucket and key, the keys
+// for the role; others after a renewal make other URLs.
 type urlKey struct {
-	role    *role
+	keys    *keys
+	method  string
 	base    string
 	region  string
 	version string
@@ -47,8 +48,8 @@ func window(expires time.Duration) time.Duration {
 
 // get returns a URL that lives expires from now on, less the window. fresh tells
 // that it was signed for this call.
-func (c *urlCache) get(r *role, t *target, expires time.Duration, now time.Time) (signed string, fresh bool, err error) {
-	key := urlKey{role: r, base: t.base, region: t.region, version: t.version, expires: expires}
+func (c *urlCache) get(k *keys, t *target, expires time.Duration, now time.Time) (signed string, fresh bool, err error) {
+	key := urlKey{keys: k, method: t.method, base: t.base, region: t.region, version: t.version, expires: expires}
 	// Signing under the lock, ten microseconds of arithmetic, is what makes two
 	// deliveries at the same moment agree.
 	c.mu.Lock()
@@ -64,7 +65,7 @@ func (c *urlCache) get(r *role, t *target, expires time.Duration, now time.Time)
 	}
 	// The date in a signature has whole seconds: count from there.
 	u.signedAt = now.Truncate(time.Second)
-	if u.url, err = r.sign(t, expires, u.signedAt); err != nil {
+	if u.url, err = k.sign(t, t.method, expires, u.signedAt); err != nil {
 		return "", false, err
 	}
 	if len(c.young) >= generationSize {
@@ -77,17 +78,24 @@ func (c *urlCache) get(r *role, t *target, expires time.Duration, now time.Time)
 	return u.url, true, nil
 }
 
-// sign makes a presigned GET. It is arithmetic: no I/O.
-func (r *role) sign(t *target, expires time.Duration, at time.Time) (string, error) {
-	query := url.Values{"X-Amz-Expires": {strconv.FormatInt(int64(expires/time.Second), 10)}}
+// sign makes a URL for requests with that method. It is arithmetic: no I/O.
+func (k *keys) sign(t *target, method string, expires time.Duration, at time.Time) (string, error) {
+	query := make(url.Values)
 	if t.version != "" {
 		query.Set("versionId", t.version)
 	}
-	req, err := http.NewRequest(http.MethodGet, t.base, nil)
+	if t.unsigned {
+		if len(query) == 0 {
+			return t.base, nil
+		}
+		return t.base + "?" + query.Encode(), nil
+	}
+	query.Set("X-Amz-Expires", strconv.FormatInt(int64(expires/time.Second), 10))
+	req, err := http.NewRequest(method, t.base, nil)
 	if err != nil {
 		return "", fmt.Errorf("object URL of bucket %s: %w", t.bucket, err)
 	}
 	req.URL.RawQuery = query.Encode()
-	signed, _, err := r.signer.PresignHTTP(context.Background(), r.credentials, req, "UNSIGNED-PAYLOAD", "s3", t.region, at)
+	signed, _, err := k.signer.PresignHTTP(context.Background(), k.Credentials, req, "UNSIGNED-PAYLOAD", "s3", t.region, at)
 	return signed, err
 }

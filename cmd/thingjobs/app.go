@@ -38,6 +38,7 @@ type App struct {
 	eng  *engine.Engine
 	sch  *scheduler.Scheduler
 	brk  *broker.Broker
+	sign *presign.Signer
 	reg  *prometheus.Registry
 	api  http.Handler
 	cert *serverCert
@@ -95,12 +96,12 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	if a.cert, err = newServerCert(load, log, now); err != nil {
 		return nil, err
 	}
-	signer, err := presign.New(cfg.Presign, presign.Options{Logger: log})
+	a.sign, err = presign.New(cfg.Presign, presign.Options{Logger: log, Registerer: a.reg})
 	if err != nil {
 		return nil, err
 	}
 	link := new(broker.Link) // the engine comes before the broker that it tells
-	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: signer, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), EventsOff: !cfg.Events.DefaultEnabled, Logger: log})
+	a.eng = engine.New(st, engine.Options{Account: cfg.account(), Notifier: link, Sessions: link, Documents: a.sign, Issuer: ca, Rules: cfg.jobRules(), Limits: cfg.limits(), EventsOff: !cfg.Events.DefaultEnabled, Logger: log})
 	key, fresh, err := a.dir.adminKey(now)
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		}
 	}
 	a.brk, err = broker.New(broker.Options{
-		Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg,
+		Engine: a.eng, Documents: a.sign, Link: link, Logger: log, Registerer: a.reg,
 		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
 	})
 	if err != nil {
@@ -288,6 +289,8 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	// during the drain may still complete its job.
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
+	serve("presign", func() error { return a.sign.Run(background) })
+	a.triedCredentials(ctx)
 	serve("engine", func() error { return a.eng.Run(background) })
 	serve("scheduler", func() error { return a.sch.Run(background) })
 	serve("server certificate", func() error { return a.cert.run(background) })
@@ -319,6 +322,14 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	defer os.Remove(a.dir.endpointsFile())
 	ready()
 	return g.Wait()
+}
+
+// triedCredentials gives the temporary credentials of presign a moment to come, so that
+// the first devices are not turned away.
+func (a *App) triedCredentials(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	a.sign.Tried(ctx)
 }
 
 // drain closes the edges in order, within the configured time.

@@ -26,6 +26,7 @@ type cli struct {
 	Enroll   enrollCmd   `cmd:"" help:"Make thing, key, certificate and policy for devices, a ready-to-copy folder for each."`
 	Operator operatorCmd `cmd:"" help:"Create, list and revoke the access keys of operators, and make their certificates."`
 	Explain  explainCmd  `cmd:"" help:"Tell what the queue of a thing holds, and why nothing else comes."`
+	Presign  presignCmd  `cmd:"" help:"Check the presigned URLs of a job."`
 	Demo     demoCmd     `cmd:"" help:"Run the main job from start to end with simulated devices."`
 	Config   configCmd   `cmd:"" help:"Show or check the configuration."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -47,12 +47,20 @@ type Documents interface {
 	// placeholders known, well-formed, allowed for the role. It returns a
 	// *jobsvc.Error of CodeInvalidRequest that names the placeholder.
 	Check(doc []byte, cfg *jobsvc.PresignedURLConfig) error
+	// CheckSyntax tells whether a document may be in a job template: placeholders known
+	// and well-formed. Errors: those of Check.
+	CheckSyntax(doc []byte) error
 	// Ready tells whether the document could be signed now. It does no I/O: it
 	// is asked inside transactions. The error is CodeInternal, for a device.
 	Ready(doc *jobsvc.Document) error
 	// Fetch gets a job document from where documentSource points, at most
 	// jobsvc.MaxDocumentBytes+1 bytes of it. Errors: CodeInvalidRequest.
 	Fetch(ctx context.Context, source string) ([]byte, error)
+	// Verify asks the store for the objects of a document that passed Check, if the
+	// installation wants that. Errors: CodeInvalidRequest, CodeUnavailable.
+	Verify(ctx context.Context, doc []byte, cfg *jobsvc.PresignedURLConfig) error
+	// Probe makes the URLs of a document and tries them, as a device would.
+	Probe(ctx context.Context, doc *jobsvc.Document) ([]jobsvc.PresignedURLCheck, error)
 }
 
 // Sessions hears of changes that live connections must feel at once. It must not block.

@@ -58,13 +58,26 @@ func (w *world) told() []engine.Hint {
 
 // documents stands for presign: it can be made to refuse.
 type documents struct {
-	checkErr, readyErr error
-	fetched            []byte
+	checkErr, syntaxErr, readyErr, verifyErr error
+	fetched                                  []byte
+	verified                                 int
+	probed                                   *jobsvc.Document
 }
 
 func (d *documents) Check([]byte, *jobsvc.PresignedURLConfig) error { return d.checkErr }
+func (d *documents) CheckSyntax([]byte) error                       { return d.syntaxErr }
 func (d *documents) Ready(*jobsvc.Document) error                   { return d.readyErr }
 func (d *documents) Fetch(context.Context, string) ([]byte, error)  { return d.fetched, nil }
+
+func (d *documents) Verify(context.Context, []byte, *jobsvc.PresignedURLConfig) error {
+	d.verified++
+	return d.verifyErr
+}
+
+func (d *documents) Probe(_ context.Context, doc *jobsvc.Document) ([]jobsvc.PresignedURLCheck, error) {
+	d.probed = doc
+	return []jobsvc.PresignedURLCheck{{Method: "GET", Result: jobsvc.PresignedURLOK}}, nil
+}
 
 func newWorld(t *testing.T) *world {
 	return newWorldOn(t, memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true}), func(db kv.DB) kv.DB { return db.(*memkv.DB).Reopen() })

@@ -54,6 +54,14 @@ func (e *Engine) CreateJob(ctx context.Context, r *jobsvc.CreateJobRequest) (*jo
 	if err != nil {
 		return nil, err
 	}
+	if e.opts.Documents != nil {
+		if err := e.opts.Documents.Check(doc, r.PresignedURLConfig); err != nil {
+			return nil, err
+		}
+		if err := e.opts.Documents.Verify(ctx, doc, r.PresignedURLConfig); err != nil {
+			return nil, err
+		}
+	}
 	job := newJob(r, targets, now)
 	if err := scheduleNew(job, starts); err != nil {
 		return nil, err
@@ -191,7 +199,8 @@ func (e *Engine) targetExists(ctx context.Context, kind, name string) (bool, err
 	return false, nil
 }
 
-// document gets and checks the text of a new job's document.
+// document gets the text of the document of a new job or template. Its placeholders are
+// left to be checked.
 func (e *Engine) document(ctx context.Context, r *jobsvc.CreateJobRequest) ([]byte, error) {
 	var doc []byte
 	switch {
@@ -207,11 +216,6 @@ func (e *Engine) document(ctx context.Context, r *jobsvc.CreateJobRequest) ([]by
 	}
 	if err := e.limits.CheckDocument(doc); err != nil {
 		return nil, err
-	}
-	if e.opts.Documents != nil {
-		if err := e.opts.Documents.Check(doc, r.PresignedURLConfig); err != nil {
-			return nil, err
-		}
 	}
 	return doc, nil
 }

@@ -177,7 +177,7 @@ func (e *Engine) readQueue(ctx context.Context, thing, namespace string, documen
 	if len(list) > 0 {
 		tq.Head = list[0]
 		if document {
-			tq.Document = &jobsvc.Document{Text: doc, PresignedURLConfig: jobs[tq.Head.JobID].PresignedURLConfig}
+			tq.Document = jobsvc.NewDocument(doc, jobs[tq.Head.JobID], tq.Head)
 		}
 	}
 	return tq, nil
@@ -253,7 +253,7 @@ func (e *Engine) StartNextPendingJobExecution(ctx context.Context, r *jobsvc.Sta
 		if err != nil {
 			return err
 		}
-		doc := &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+		doc := jobsvc.NewDocument(text, job, x)
 		if err := e.ready(r.Sign, doc); err != nil {
 			return err
 		}
@@ -382,7 +382,7 @@ func (e *Engine) DescribePendingJobExecution(ctx context.Context, r *jobsvc.Desc
 		}
 	}
 	if r.IncludeDocument {
-		res.Document = &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+		res.Document = jobsvc.NewDocument(text, job, res.Execution)
 		if err := e.ready(r.Sign, res.Document); err != nil {
 			return nil, err
 		}
@@ -499,7 +499,7 @@ func (e *Engine) UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExec
 			if err != nil {
 				return err
 			}
-			res.Document = &jobsvc.Document{Text: text, PresignedURLConfig: job.PresignedURLConfig}
+			res.Document = jobsvc.NewDocument(text, job, x)
 			if err := e.ready(r.Sign, res.Document); err != nil {
 				return err
 			}

@@ -48,9 +48,15 @@ func (e *Engine) CreateJobTemplate(ctx context.Context, r *jobsvc.CreateJobTempl
 		}
 	}
 	if r.Document != nil || r.DocumentSource != "" {
-		doc, err = e.document(ctx, &jobsvc.CreateJobRequest{Document: r.Document, DocumentSource: r.DocumentSource, PresignedURLConfig: made.PresignedURLConfig})
+		doc, err = e.document(ctx, &jobsvc.CreateJobRequest{Document: r.Document, DocumentSource: r.DocumentSource})
 		if err != nil {
 			return nil, err
+		}
+		// With which role it is signed may be said by each job.
+		if e.opts.Documents != nil {
+			if err := e.opts.Documents.CheckSyntax(doc); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := e.limits.CheckWindows(len(made.MaintenanceWindows)); err != nil {

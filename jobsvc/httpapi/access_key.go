@@ -7,13 +7,14 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
 
-// operatorOperations manage the access keys of operators and explain things to them. They
-// are not AWS's: the paths are ones that the service iot does not have.
+// operatorOperations manage the access keys of operators and help them. They are not
+// AWS's: the paths are ones that the service iot does not have.
 var operatorOperations = []binding{
 	{"GET", "/operators/access-keys", "ListAccessKeys"},
 	{"POST", "/operators/access-keys", "CreateAccessKey"},
 	{"DELETE", "/operators/access-keys/{accessKeyId}", "DeleteAccessKey"},
 	{"GET", "/operators/things/{thingName}/explanation", "GetThingExplanation"},
+	{"POST", "/operators/jobs/{jobId}/check-presigned-urls", "CheckPresignedUrls"},
 }
 
 var operatorHandlers = map[string]handler{
@@ -22,6 +23,7 @@ var operatorHandlers = map[string]handler{
 	"ListAccessKeys":  (*api).listAccessKeys,
 
 	"GetThingExplanation": (*api).getThingExplanation,
+	"CheckPresignedUrls": (*api).checkPresignedURLs,
 }
 
 func (a *api) createAccessKey(ctx context.Context, in *wire.ControlInput) ([]byte, error) {

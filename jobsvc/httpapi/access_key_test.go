@@ -44,6 +44,8 @@ func TestAccessKeys(t *testing.T) {
 		{"viewer reads", viewer, "GET", "/things", 200, ""},
 		{"viewer writes", viewer, "POST", "/things/t", 403, "AccessDeniedException"},
 		{"viewer lists keys", viewer, "GET", "/operators/access-keys", 403, "AccessDeniedException"},
+		{"viewer tries URLs", viewer, "POST", "/operators/jobs/none/check-presigned-urls", 403, "AccessDeniedException"},
+		{"operator tries URLs", operator, "POST", "/operators/jobs/none/check-presigned-urls", 404, "ResourceNotFoundException"},
 		{"operator writes", operator, "POST", "/things/t", 200, ""},
 		{"viewer asks why", viewer, "GET", "/operators/things/t/explanation", 200, ""},
 		{"viewer asks why nobody", viewer, "GET", "/operators/things/nobody/explanation", 404, "ResourceNotFoundException"},
