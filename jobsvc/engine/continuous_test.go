@@ -373,12 +373,31 @@ func TestContinuousWindows(t *testing.T) {
 	w.checkCounters("fw")
 }
 
-// TestContinuousEnded: a job that has ended, or stopped, does not follow.
+// TestContinuousStopped: a job that was stopped takes nobody in, and lets go who leaves.
+func TestContinuousStopped(t *testing.T) {
+	w := newWorld(t)
+	w.thing("in", "begun", "out")
+	w.group("g", "", "in", "begun")
+	w.follows("fw", groupARN("g"))
+	w.runTimers()
+	w.start("begun")
+	w.changeJob("fw", func(j *jobsvc.Job) { j.Stopped = true })
+	w.leave("in", "g")
+	w.leave("begun", "g")
+	for _, n := range []string{"in", "begun", "out"} {
+		w.join(n, "g")
+	}
+	w.has("in", "fw", "REMOVED")
+	w.has("begun", "fw", "IN_PROGRESS")
+	w.has("out", "fw", "")
+	w.checkCounters("fw")
+}
+
+// TestContinuousEnded: a job that has ended does not follow.
 func TestContinuousEnded(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"canceled":  func(w *world) { _, err := w.CancelJob(w.ctx, &jobsvc.CancelJobRequest{JobID: "fw"}); w.must(err) },
 		"completed": func(w *world) { w.changeJob("fw", func(j *jobsvc.Job) { j.Status = jobsvc.JobCompleted }) },
-		"stopped":   func(w *world) { w.changeJob("fw", func(j *jobsvc.Job) { j.Stopped = true }) },
 		"deleted": func(w *world) {
 			w.must(w.DeleteJob(w.ctx, &jobsvc.DeleteJobRequest{JobID: "fw", Force: true}))
 		},
