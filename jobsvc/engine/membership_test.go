@@ -116,6 +116,12 @@ func TestForgettingWaitsForRolloutsThatPause(t *testing.T) {
 	st, err := store.Open(w.ctx, w.db)
 	w.must(err)
 	_, err = st.Update(w.ctx, later.Scope, func(tx *store.Tx) error {
+		r, err := tx.Rollout("fw")
+		if err != nil {
+			return err
+		}
+		r.Due = later.Due
+		tx.PutRollout("fw", r)
 		tx.ClearTimer(timers[0])
 		tx.SetTimer(later)
 		tx.PutRollout("fw", &store.Rollout{Due: later.Due})

@@ -54,6 +54,9 @@ func (e *Engine) settleJob(ctx context.Context, id string) error {
 	if err != nil || job == nil {
 		return err
 	}
+	if job.Status == jobsvc.JobCompleted { // by its schedule, or before a crash
+		return e.unlist(ctx, job)
+	}
 	mayAbort := job.AbortConfig != nil && job.Active()
 	mayComplete := completable(job)
 	if !mayAbort && !mayComplete {

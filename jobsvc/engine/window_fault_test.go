@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
 )
 
 // These are scenarios of TestFaults: every transaction of them goes wrong in every way.
@@ -109,5 +110,36 @@ func TestScenarioEnds(t *testing.T) {
 		if !d.Active() {
 			w.noTimers()
 		}
+	}
+}
+
+// TestEndedJobsAreUnlisted: a CONTINUOUS job that is over before it began is on the lists of
+// its targets no more: changes of memberships do not look at it.
+func TestEndedJobsAreUnlisted(t *testing.T) {
+	w := newWorld(t)
+	w.thing("a")
+	w.group("g", "", "a")
+	w.mustCreate("fw", scheduled(jobsvc.SchedulingConfig{EndTime: "2026-03-12 00:00", MaintenanceWindows: []jobsvc.MaintenanceWindow{{StartTime: "cron(0 2 11 3 ? 2026)", DurationInMinutes: 60}}}), groupARN("g"))
+	listed := func() []string {
+		s, err := store.Open(w.ctx, w.db)
+		w.must(err)
+		target := store.Target{Kind: jobsvc.ARNThingGroup, Name: "g"}
+		var jobs []string
+		_, err = s.Update(w.ctx, store.TargetScope(target), func(tx *store.Tx) error {
+			jobs, err = tx.TargetJobs(target)
+			return err
+		})
+		w.must(err)
+		return jobs
+	}
+	if got := listed(); len(got) != 1 {
+		t.Fatalf("at first %v are listed", got)
+	}
+	w.at("2026-03-11 05:00")
+	if s := w.describe("fw").Status; s != jobsvc.JobCompleted {
+		t.Fatalf("it is %s", s)
+	}
+	if got := listed(); len(got) != 0 {
+		t.Errorf("%v are listed still", got)
 	}
 }

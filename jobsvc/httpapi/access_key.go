@@ -23,7 +23,7 @@ var operatorHandlers = map[string]handler{
 	"ListAccessKeys":  (*api).listAccessKeys,
 
 	"GetThingExplanation": (*api).getThingExplanation,
-	"CheckPresignedUrls": (*api).checkPresignedURLs,
+	"CheckPresignedUrls":  (*api).checkPresignedURLs,
 }
 
 func (a *api) createAccessKey(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
