@@ -121,11 +121,14 @@ func mayWill(c *client, topic string) error {
 	if strings.HasPrefix(topic, "$") {
 		return &auth.Refusal{Reason: "a will must not have a topic that begins with $"}
 	}
-	if !c.who.Load().MayPublish(topic) {
-		return &auth.Refusal{Reason: "the topic of the will may not be published"}
+	// Nothing but requests is published, and none is a will.
+	if who := c.who.Load(); !who.MayPublish(topic, false, c.b.now()) {
+		return &auth.Refusal{Reason: "the topic of the will may not be published: " + who.WhyNotPublish(topic, false, c.b.now())}
 	}
-	return nil
+	return &auth.Refusal{Reason: noApplicationTopics}
 }
+
+const noApplicationTopics = "only requests of jobs are published here: this broker passes no messages from client to client"
 
 // OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
 // another protocol version is not resumed: what it holds does not fit.
@@ -153,14 +156,14 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	who := c.who.Load()
 	if s := c.inheritedEvents; s != nil {
 		c.inheritedEvents = nil
-		if who.Operator && c.inherited != nil {
+		if (who.Operator || who.Judge != nil) && c.inherited != nil { // what it may still have is judged at delivery
 			h.b.events.resume(s, c)
 		} else {
 			h.b.events.forget(s)
 		}
 	}
 	for filter, qos := range c.inherited {
-		if who.MaySubscribe(filter) {
+		if who.MaySubscribe(filter, h.b.now()) {
 			h.subscribe(c, filter, qos)
 		}
 	}
@@ -198,7 +201,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 			return pk, packets.ErrRejectPacket
 		}
 	case packets.Publish:
-		return pk, h.readPublish(c, &pk)
+		return pk, h.readPublish(c, cl, &pk)
 	case packets.Puback:
 		c.acknowledged(pk.PacketID)
 	case packets.Subscribe:
@@ -224,7 +227,7 @@ func (c *client) violation(code byte, what, topic, reason string) error {
 
 // readPublish checks form and rights. What may be published is parsed here once
 // and answered in OnPublish.
-func (h *hook) readPublish(c *client, pk *packets.Packet) error {
+func (h *hook) readPublish(c *client, cl *mqtt.Client, pk *packets.Packet) error {
 	c.allowed = false
 	topic := pk.TopicName
 	switch {
@@ -242,10 +245,15 @@ func (h *hook) readPublish(c *client, pk *packets.Packet) error {
 	t, inJobs := parseTopic(topic)
 	switch {
 	case inJobs && t.op == opServer:
-		c.deny("publish", topic, "only the service publishes there")
-	case !inJobs || !c.who.Load().MayPublish(topic):
-		c.deny("publish", topic, "not a jobs topic of a thing of this connection")
+		c.told = c.deny("publish", topic, "only the service publishes there")
+	case !c.who.Load().MayPublish(topic, pk.FixedHeader.Retain, h.b.now()):
+		c.told = c.deny("publish", topic, c.who.Load().WhyNotPublish(topic, pk.FixedHeader.Retain, h.b.now()))
+	case !inJobs: // policies allow it
+		c.told = c.deny("publish", topic, noApplicationTopics)
 	default:
+		if t.op == opInvalid { // answered, but worth a look
+			c.deny("topic", topic, "the topic is that of no operation")
+		}
 		c.topic, c.allowed = t, true
 		return nil
 	}
@@ -255,7 +263,11 @@ func (h *hook) readPublish(c *client, pk *packets.Packet) error {
 		// A PUBACK would hide it, and mochi would write a DISCONNECT first.
 		return packets.ErrRejectPacket
 	case len(topic) >= 4 && strings.EqualFold(topic[:4], mqtt.SysPrefix):
-		c.Write(appendPubackRefused(nil, pk.PacketID, codeNotAuthorized)) // mochi swallows it without
+		told := c.told
+		if p := &cl.Properties.Props; p.RequestProblemInfoFlag && p.RequestProblemInfo == 0 {
+			told = "" // as the client asked
+		}
+		c.Write(appendPubackRefused(nil, pk.PacketID, codeNotAuthorized, told, c.maxPacket)) // mochi swallows it without
 	}
 	return nil
 }
@@ -276,7 +288,7 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	case write:
 		return c.allowed
 	}
-	return c.who.Load().MayReceive(topic) // of filters OnSubscribe left only what may be
+	return c.who.Load().MayReceive(topic, h.b.now()) // of filters OnSubscribe left only what may be
 }
 
 // OnPublish answers a request and makes mochi forget it: neither acknowledged nor
@@ -297,7 +309,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 // none: a filter is made invalid for it, and OnPacketEncode writes our codes.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
-	c.suback = make([]byte, len(pk.Filters))
+	c.suback, c.told = make([]byte, len(pk.Filters)), ""
 	who := c.who.Load()
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
@@ -310,8 +322,10 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 			code, reason = codeFilterInvalid, "a filter has at most 256 bytes and 7 slashes"
 		case !validFilter(rest):
 			code, reason = codeFilterInvalid, "not a filter"
-		case shared || !who.MaySubscribe(rest):
-			code, reason = codeNotAuthorized, "not below a thing of this connection, and events are for operators"
+		case shared:
+			code, reason = codeNotAuthorized, "there are no shared subscriptions"
+		case !who.MaySubscribe(rest, h.b.now()):
+			code, reason = codeNotAuthorized, who.WhyNotSubscribe(rest, h.b.now())
 		case i >= h.b.limits.FiltersPerSubscribe:
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
 		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
@@ -321,7 +335,9 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 			h.subscribe(c, f.Filter, code)
 		}
 		if reason != "" {
-			c.deny("subscribe", clip(f.Filter), reason)
+			if told := c.deny("subscribe", clip(f.Filter), reason); c.told == "" { // there is room for one
+				c.told = told
+			}
 		}
 		c.suback[i] = code
 		f.Filter = ""
@@ -376,8 +392,13 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
 		h.connack(clientOf(cl), cl.Properties.ProtocolVersion, &pk)
+	case packets.Puback:
+		if pk.ReasonCode >= 0x80 {
+			pk.Properties.ReasonString = clientOf(cl).told
+		}
 	case packets.Suback:
 		c := clientOf(cl)
+		pk.Properties.ReasonString = c.told
 		for i, code := range c.suback {
 			if code >= 0x80 && c.version < 5 {
 				code = 0x80

@@ -16,6 +16,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/auth"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/policy"
 )
 
 // client is one connection from accept to end; it is the net.Conn that mochi reads
@@ -62,6 +63,7 @@ type client struct {
 	inheritedEvents *subscriber
 	events          *subscriber // to events; nil: none
 	lastDeny        string
+	told            string    // why the packet being processed was refused, for MQTT 5
 	takeovers       takeovers // written before the client ID is claimed
 
 	out outbox
@@ -194,18 +196,33 @@ func (c *client) arm(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// deny notes that the client may not do something; repeats are only counted.
-func (c *client) deny(what, topic, reason string) {
-	if c.lastDeny == what+topic {
-		c.b.metrics.denied.WithLabelValues(what).Inc()
-		return
-	}
-	c.lastDeny = what + topic
+// deny notes that the client may not do something; repeats are not logged. It gives what
+// an MQTT 5 client is told. The read goroutine calls it.
+func (c *client) deny(what, topic, reason string) (told string) {
 	n := denial{client: c.clientID(), certificate: c.id.CertificateID, addr: c.RemoteAddr().String(), topic: topic, reason: reason}
 	if who := c.who.Load(); who != nil {
 		n.things = who.Things
+		n.suggestion = suggest(topic, who.Things)
 	}
+	if told = reason; n.suggestion != "" {
+		told += "; " + n.suggestion
+	}
+	if c.lastDeny == what+topic {
+		c.b.denials.count(what, n)
+		return told
+	}
+	c.lastDeny = what + topic
 	c.b.denials.note(what, n)
+	return told
+}
+
+// sourceIP is the address of the peer without its port.
+func (c *client) sourceIP() string {
+	addr := c.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
 }
 
 // Sessions knows the live connections and the sessions kept without one. It hears
@@ -278,6 +295,48 @@ func (s *Sessions) ThingDeleted(thingName string) {
 	}
 	s.mu.Unlock()
 	s.b.notifier.forget(thingName)
+}
+
+// ThingChanged implements engine.Sessions: connections of the thing that policies decide
+// about are judged by what it is now.
+func (s *Sessions) ThingChanged(thingName string) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.lookAgain(s.things[thingName])
+}
+
+// ThingGroupChanged implements engine.Sessions.
+func (s *Sessions) ThingGroupChanged(groupName string) {
+	s.lookAgainIf(func(who *auth.Connection) bool { return slices.Contains(who.Groups, groupName) })
+}
+
+// PolicyChanged implements engine.Sessions.
+func (s *Sessions) PolicyChanged(policyName string) {
+	s.lookAgainIf(func(who *auth.Connection) bool { return who.Judge != nil && who.Judge.Under(policyName) })
+}
+
+// lookAgainIf looks through all connections: what they have in common changes rarely, and
+// lists of them would have to be kept for every one that comes and goes.
+func (s *Sessions) lookAgainIf(affected func(who *auth.Connection) bool) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++ // those who are being bound begin again
+	var clients []*client
+	s.b.mu.Lock()
+	for c := range s.b.clients {
+		if who := c.who.Load(); who != nil && affected(who) {
+			clients = append(clients, c)
+		}
+	}
+	s.b.mu.Unlock()
+	s.lookAgain(clients)
 }
 
 // lookAgain is called with mu held.
@@ -398,10 +457,29 @@ func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) 
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := s.b.operators[c.id.CertificateID]; ok {
-			return auth.BindOperator(binding, clientID, s.b.now(), exists)
+		_, operator := s.b.operators[c.id.CertificateID]
+		var judge *policy.Judge
+		var groups []string
+		if s.b.authMode != auth.ModeThings {
+			judge, groups, err = s.b.engine.ConnectionJudge(ctx, binding, clientID, c.sourceIP(), s.b.authMode == auth.ModePolicy)
+			if err != nil {
+				return nil, err
+			}
 		}
-		return auth.Bind(binding, clientID, s.b.now(), exists)
+		var who *auth.Connection
+		switch {
+		case judge != nil:
+			who, err = auth.BindPolicies(binding, clientID, s.b.now(), judge, operator)
+		case operator:
+			who, err = auth.BindOperator(binding, clientID, s.b.now(), exists)
+		default:
+			who, err = auth.Bind(binding, clientID, s.b.now(), exists)
+		}
+		if err != nil {
+			return nil, err
+		}
+		who.Groups = groups
+		return who, nil
 	case c.id.Insecure:
 		return auth.BindInsecure(clientID, exists)
 	}
@@ -462,11 +540,16 @@ func (s *Sessions) claim(c *client, clientID string) error {
 		old := s.live[clientID]
 		switch st := s.stored[clientID]; {
 		case old != nil:
-			if o := old.who.Load(); o == nil || !sameOwner(o, who) {
+			if o := old.who.Load(); o == nil || !sameOwner(o, who) && !evicts(who, o) {
 				s.mu.Unlock()
 				return errOwned
 			}
 		case st != nil && !mayResume(st.owner, who):
+			if evicts(who, st.owner) {
+				s.drop(clientID)
+				s.mu.Unlock()
+				continue
+			}
 			s.mu.Unlock()
 			return errOwned
 		default:
@@ -502,6 +585,12 @@ func (s *Sessions) claim(c *client, clientID string) error {
 // Without things it is the certificate of an operator.
 func sameOwner(a, b *auth.Connection) bool {
 	return slices.Equal(a.Things, b.Things) && (len(a.Things) > 0 || a.CertificateID == b.CertificateID)
+}
+
+// evicts tells whether the client ID is the name of the newcomer's thing, and the owner only
+// has it because a policy lets him use any: he must not keep the thing out.
+func evicts(newcomer, owner *auth.Connection) bool {
+	return newcomer.RightfulOwner() && !owner.Bound(newcomer.Things[0]) && owner.Judge != nil
 }
 
 // mayResume also allows that a gateway got or lost things while it was away. What
