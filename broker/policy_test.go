@@ -500,3 +500,10 @@ func TestPolicyNameOfAnother(t *testing.T) {
 		p.refused(version, squatter, "pump-2")
 	})
 }
+
+// liveWho is what the connection of a client ID may act for.
+func (b *Broker) liveWho(clientID string) *auth.Connection {
+	b.sessions.mu.Lock()
+	defer b.sessions.mu.Unlock()
+	return b.sessions.live[clientID].who.Load()
+}
