@@ -146,6 +146,11 @@ func TestLivePolicyIsJudgedAnew(t *testing.T) {
 		_, err := p.CancelJob(t.Context(), &jobsvc.CancelJobRequest{JobID: "one", Force: true})
 		p.must(err)
 		p.work()
+		eventually(t, "the head of the queue is told to nobody", func() bool {
+			q, err := p.ThingQueue(t.Context(), "pump-1", "")
+			p.must(err)
+			return p.told("pump-1") == q.HeadVersion
+		})
 		d.allowed(jobs + "get") // the next that comes is the reply, and no notification before it
 		change(fleet...)
 		queued("two")
@@ -158,6 +163,18 @@ func TestLivePolicyIsJudgedAnew(t *testing.T) {
 		change(fleet[0], fleet[2], fleet[3]) // no iot:Publish
 		d.forbidden(jobs + "get")
 	})
+}
+
+// told is the version of the head of a thing's queue that notifications are at.
+func (p *plant) told(thing string) uint64 {
+	n := p.b.notifier
+	n.mu.Lock()
+	w := n.watches[thing]
+	q := w.queues[""]
+	n.mu.Unlock()
+	w.hand.Lock()
+	defer w.hand.Unlock()
+	return q.head
 }
 
 // An attribute of the thing changes what a policy allows.
