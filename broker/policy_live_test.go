@@ -159,7 +159,6 @@ func TestLivePolicyIsJudgedAnew(t *testing.T) {
 		} else {
 			d.write(appendPuback(nil, id))
 		}
-		p.must(p.DeletePolicyVersion(t.Context(), "fleet", "1"))
 		change(fleet[0], fleet[2], fleet[3]) // no iot:Publish
 		d.forbidden(jobs + "get")
 	})
