@@ -56,7 +56,7 @@ func (b *Broker) Denials() []jobsvc.Denial {
 	r.mu.Lock()
 	list := make([]jobsvc.Denial, len(r.list))
 	for i, d := range r.list {
-		list[i] = *d
+		list[len(list)-1-i] = *d
 	}
 	r.mu.Unlock()
 	slices.SortStableFunc(list, func(x, y jobsvc.Denial) int { return y.Last.Compare(x.Last) })
@@ -84,6 +84,13 @@ func suggest(topic string, things []string) string {
 		return "did you mean " + prefix + fixed + "?"
 	}
 	return "topics of jobs begin with " + prefix
+}
+
+// mistyped tells of a filter that is granted and will never match anything, as far as that
+// can be guessed.
+func mistyped(filter string, things []string) bool {
+	meant, ok := strings.CutPrefix(suggest(filter, things), "did you mean ")
+	return ok && meant != filter+"?"
 }
 
 // own gives the beginning of the topics of the thing that levels seem to name.

@@ -315,7 +315,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
 		var code byte
-		var reason string
+		what, reason := "subscribe", ""
 		_, exists := c.filters[f.Filter]
 		switch {
 		case !topicFits(rest) || shared && len(f.Filter)-len(rest) > len("$share//")+128:
@@ -333,9 +333,13 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		default:
 			code = min(f.Qos, 1) // QoS 2 is granted as 1
 			h.subscribe(c, f.Filter, code)
+			if mistyped(f.Filter, who.Things) {
+				reason = "granted, but nothing is ever published there"
+				what = "topic"
+			}
 		}
 		if reason != "" {
-			if told := c.deny("subscribe", clip(f.Filter), reason); c.told == "" { // there is room for one
+			if told := c.deny(what, clip(f.Filter), reason); c.told == "" { // there is room for one
 				c.told = told
 			}
 		}

@@ -125,6 +125,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		Engine:          a.eng,
 		Account:         cfg.account(),
 		EndpointAddress: a.endpointAddress,
+		Denials:         a.brk.Denials,
 		PerSecond:       cfg.limits().PerSecond,
 		Logger:          log,
 		Metrics:         a.reg,

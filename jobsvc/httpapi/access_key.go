@@ -7,18 +7,20 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
 
-// operatorOperations manage the access keys of operators. They are not AWS's: the paths
-// are ones that the service iot does not have.
+// operatorOperations manage the access keys of operators, and show them what was refused.
+// They are not AWS's: the paths are ones that the service iot does not have.
 var operatorOperations = []binding{
 	{"GET", "/operators/access-keys", "ListAccessKeys"},
 	{"POST", "/operators/access-keys", "CreateAccessKey"},
 	{"DELETE", "/operators/access-keys/{accessKeyId}", "DeleteAccessKey"},
+	{"GET", "/operators/denials", "ListDenials"},
 }
 
 var operatorHandlers = map[string]handler{
 	"CreateAccessKey": (*api).createAccessKey,
 	"DeleteAccessKey": (*api).deleteAccessKey,
 	"ListAccessKeys":  (*api).listAccessKeys,
+	"ListDenials":     (*api).listDenials,
 }
 
 func (a *api) createAccessKey(ctx context.Context, in *wire.ControlInput) ([]byte, error) {
