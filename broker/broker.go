@@ -115,6 +115,7 @@ type Broker struct {
 	authMode  auth.Mode
 	notifier  *notifier
 	events    *events
+	lifecycle *lifecycle
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -194,6 +195,7 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	}
 	b.sessions = newSessions(b)
 	b.notifier = newNotifier(b)
+	b.lifecycle = newLifecycle(b)
 	if b.events, err = newEvents(b, o.Events); err != nil {
 		return nil, err
 	}

@@ -137,7 +137,7 @@ func cutEvents(filter string) (rest string, ok bool) {
 // change goes by. The read goroutine of c calls it, as it does unsubscribe.
 func (v *events) subscribe(c *client, filter string, qos byte) {
 	rest, ok := cutEvents(filter)
-	if !ok {
+	if _, _, jobs := cutLifecycle(filter); !ok || !jobs {
 		return
 	}
 	s := c.events

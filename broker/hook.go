@@ -153,6 +153,7 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	disableSendQuota(cl) // inheriting may have reset it
 	c.letIn = true
 	h.b.metrics.connections.Inc()
+	h.b.lifecycle.arrived(c)
 	who := c.who.Load()
 	if s := c.inheritedEvents; s != nil {
 		c.inheritedEvents = nil
@@ -177,6 +178,7 @@ func (h *hook) subscribe(c *client, filter string, qos byte) {
 	c.filters[filter] = qos
 	h.b.notifier.subscribe(context.Background(), c, filter, qos)
 	h.b.events.subscribe(c, filter, qos)
+	h.b.lifecycle.subscribe(c, filter, qos)
 }
 
 // OnDisconnect: the session ends with the connection if expire.
@@ -202,6 +204,8 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		}
 	case packets.Publish:
 		return pk, h.readPublish(c, cl, &pk)
+	case packets.Disconnect:
+		c.visit.goodbye = true
 	case packets.Puback:
 		c.acknowledged(pk.PacketID)
 	case packets.Subscribe:
@@ -218,11 +222,16 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 
 // violation ends the connection, with a word to MQTT 5 clients. 3.1.1 has none.
 func (c *client) violation(code byte, what, topic, reason string) error {
-	c.deny(what, topic, reason)
+	c.fail(jobsvc.DisconnectError, c.deny(what, topic, reason))
 	if c.version >= 5 {
 		c.Write(appendDisconnect(nil, code, reason, c.maxPacket))
 	}
 	return packets.ErrRejectPacket
+}
+
+// fail notes why the broker is about to end the connection.
+func (c *client) fail(reason jobsvc.DisconnectReason, detail string) {
+	c.visit.reason, c.visit.detail = reason, detail
 }
 
 // readPublish checks form and rights. What may be published is parsed here once
@@ -261,6 +270,7 @@ func (h *hook) readPublish(c *client, cl *mqtt.Client, pk *packets.Packet) error
 	case pk.FixedHeader.Qos == 0: // mochi drops it
 	case c.version < 5:
 		// A PUBACK would hide it, and mochi would write a DISCONNECT first.
+		c.fail(jobsvc.DisconnectForbidden, c.told)
 		return packets.ErrRejectPacket
 	case len(topic) >= 4 && strings.EqualFold(topic[:4], mqtt.SysPrefix):
 		told := c.told
@@ -311,6 +321,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
 	c.suback, c.told = make([]byte, len(pk.Filters)), ""
 	who := c.who.Load()
+	var granted []string
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
@@ -333,6 +344,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		default:
 			code = min(f.Qos, 1) // QoS 2 is granted as 1
 			h.subscribe(c, f.Filter, code)
+			granted = append(granted, f.Filter)
 			if mistyped(f.Filter, who.Things) {
 				reason = "granted, but nothing is ever published there"
 				what = "topic"
@@ -346,6 +358,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		c.suback[i] = code
 		f.Filter = ""
 	}
+	c.visit.subscribed = granted
 	return pk
 }
 
@@ -353,17 +366,21 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
 	c.unsuback = make([]byte, len(pk.Filters))
+	var gone []string
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if _, ok := c.filters[f.Filter]; ok {
 			delete(c.filters, f.Filter)
 			h.b.notifier.unsubscribe(c, f.Filter)
 			h.b.events.unsubscribe(c, f.Filter)
+			h.b.lifecycle.unsubscribe(c, f.Filter)
+			gone = append(gone, f.Filter)
 		} else {
 			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
 		}
 		f.Filter = ""
 	}
+	c.visit.unsubscribed = gone
 	return pk
 }
 

@@ -631,4 +631,5 @@ func (c *client) acknowledged(id uint16) {
 	}
 	o.Unlock()
 	c.b.events.acknowledged(c.events, id)
+	c.b.lifecycle.acknowledged(c)
 }

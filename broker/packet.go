@@ -25,6 +25,7 @@ const (
 	codeTopicInvalid      = 0x90
 	codeTooLarge          = 0x95
 	codeQuota             = 0x97
+	codeAdministrative    = 0x98
 	codeQoS               = 0x9B
 	codeSubscriptionID    = 0xA1
 )

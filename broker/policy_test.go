@@ -83,14 +83,17 @@ func (p *plant) thing(names ...string) {
 func (p *plant) certificate(things ...string) (cert tls.Certificate, arn string) {
 	p.t.Helper()
 	cert = makeCert(p.t, p.later)
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
-	_, err := p.RegisterCertificateWithoutCA(p.t.Context(), &jobsvc.RegisterCertificateRequest{PEM: string(text), Status: jobsvc.CertificateActive})
+	_, err := p.RegisterCertificateWithoutCA(p.t.Context(), &jobsvc.RegisterCertificateRequest{PEM: certPEM(cert), Status: jobsvc.CertificateActive})
 	p.must(err)
 	arn = p.arn(jobsvc.ARNCert, certID(cert))
 	for _, name := range things {
 		p.must(p.AttachThingPrincipal(p.t.Context(), &jobsvc.AttachThingPrincipalRequest{ThingName: name, Principal: arn}))
 	}
 	return cert, arn
+}
+
+func certPEM(c tls.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
 }
 
 // statements are of one policy: "Allow iot:Publish topic/x, topic/y".

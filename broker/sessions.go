@@ -63,7 +63,8 @@ type client struct {
 	inheritedEvents *subscriber
 	events          *subscriber // to events; nil: none
 	lastDeny        string
-	told            string    // why the packet being processed was refused, for MQTT 5
+	told            string // why the packet being processed was refused, for MQTT 5
+	visit           visit
 	takeovers       takeovers // written before the client ID is claimed
 
 	out outbox
@@ -112,11 +113,13 @@ func (b *Broker) serveConn(nc net.Conn, bottom *conn, id Identity) {
 			b.metrics.panics.Inc()
 			b.log.Error("panic on a connection", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", p)
 			c.keep = false
+			c.visit.reason = jobsvc.DisconnectFailure
 		}
 	}()
 	err := b.attach(c)
+	c.visit.err = err
 	if errors.Is(err, packets.ErrPacketTooLarge) {
-		c.deny("publish", "", "a packet has more than the announced size")
+		c.fail(jobsvc.DisconnectError, c.deny("publish", "", "a packet has more than the announced size"))
 	}
 	b.log.Debug("connection ended", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", err)
 }
@@ -246,6 +249,8 @@ type Sessions struct {
 	epoch   uint64
 	recheck map[*client]struct{}
 	closed  bool
+	// versions are those of client IDs without a connection.
+	versions versions
 
 	wake *sync.Cond // recheck or closed changed
 }
@@ -268,6 +273,7 @@ func newSessions(b *Broker) *Sessions {
 		things:    make(map[string][]*client),
 		certs:     make(map[string][]*client),
 		recheck:   make(map[*client]struct{}),
+		versions:  make(versions),
 	}
 	s.wake = sync.NewCond(&s.mu)
 	return s
@@ -354,7 +360,7 @@ func (s *Sessions) Kick(clientID, reason string) bool {
 	defer s.mu.Unlock()
 	c, ok := s.live[clientID]
 	if ok {
-		c.end(0x98, reason) // administrative action
+		c.end(codeAdministrative, reason)
 	}
 	return ok
 }
@@ -560,6 +566,7 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			s.unstore(clientID)
 			s.live[clientID] = c
 			c.claimed = true
+			c.visit.version = s.versions.next(clientID, s.b.now())
 			s.tellPresence(who)
 			s.mu.Unlock()
 			return nil
@@ -613,8 +620,10 @@ func mayResume(owner, who *auth.Connection) bool {
 // left takes a connection out, and keeps its session if it is to be kept.
 func (s *Sessions) left(c *client) {
 	s.b.notifier.remove(c)
+	s.b.lifecycle.remove(c)
 	if c.letIn {
 		s.b.metrics.connections.Dec()
+		s.b.lifecycle.departed(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -627,6 +636,7 @@ func (s *Sessions) left(c *client) {
 	}
 	id := c.mqtt.ID
 	delete(s.live, id)
+	s.versions.left(id, c.visit.version, s.b.now())
 	s.b.events.forget(c.inheritedEvents)
 	if !c.keep || s.closed {
 		s.b.events.forget(c.events)
