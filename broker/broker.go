@@ -34,6 +34,7 @@ type engineAPI interface {
 	ThingQueue(ctx context.Context, thing, namespace string) (*jobsvc.ThingQueue, error)
 	Binding(ctx context.Context, certificateID string) (*jobsvc.Binding, error)
 	ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientID, sourceIP string, always bool) (j *policy.Judge, groups []string, err error)
+	PolicyDocument(ctx context.Context, name string) (*policy.Document, error)
 	ThingExists(ctx context.Context, name string) (bool, error)
 	ThingConnected(thing string, connected bool, at time.Time)
 

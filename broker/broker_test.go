@@ -105,6 +105,10 @@ func (e *fakeEngine) ConnectionJudge(context.Context, *jobsvc.Binding, string, s
 	return nil, nil, nil // policies are tested with the engine
 }
 
+func (e *fakeEngine) PolicyDocument(context.Context, string) (*policy.Document, error) {
+	return nil, nil
+}
+
 func (e *fakeEngine) ThingExists(_ context.Context, name string) (bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

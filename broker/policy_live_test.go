@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -188,4 +189,47 @@ func TestLiveAttribute(t *testing.T) {
 	p.must(p.UpdateThing(t.Context(), &jobsvc.UpdateThingRequest{ThingName: "pump-1", Attributes: &jobsvc.AttributeUpdate{Attributes: map[string]string{"site": "hall"}}}))
 	eventually(t, "attribute", func() bool { return p.b.liveWho("pump-1").Judge.Context.ThingAttribute["site"] == "hall" })
 	d.allowed(jobs + "get")
+}
+
+// A version that asks what no version before asked.
+func TestLivePolicyAsksMore(t *testing.T) {
+	p := newPlant(t, "", nil)
+	_, err := p.CreateThing(t.Context(), &jobsvc.CreateThingRequest{ThingName: "pump-1", Attributes: map[string]string{"site": "hall"}})
+	p.must(err)
+	cert, arn := p.certificate("pump-1")
+	p.policy("p", []string{arn}, "Allow iot:Connect *", "Allow iot:Receive *")
+	d := p.connect(5, cert, "pump-1")
+	for _, condition := range []string{`{"StringEquals":{"iot:Connection.Thing.Attributes[site]":"hall"}}`, `{"StringEquals":{"iot:Certificate.Subject.CommonName":"x"}}`} {
+		d.forbidden(jobs + "get")
+		p.version("p", "Allow iot:Connect *", "Allow iot:Receive *", "Allow iot:Publish topic/* if "+condition)
+		eventually(t, condition, func() bool { return p.b.liveWho("pump-1").MayPublish(jobs+"get", false, time.Now()) })
+		d.allowed(jobs + "get")
+		p.version("p", "Allow iot:Connect *", "Allow iot:Receive *")
+		eventually(t, "back", func() bool { return !p.b.liveWho("pump-1").MayPublish(jobs+"get", false, time.Now()) })
+	}
+}
+
+// A fleet under one policy feels its change within a second.
+func TestLiveFleet(t *testing.T) {
+	const n = 1000
+	p := newPlant(t, "", nil)
+	p.thing("pump-1")
+	cert, arn := p.certificate("pump-1")
+	p.policy("fleet", []string{arn}, "Allow iot:* *")
+	id := Identity{CertificateID: certID(cert)}
+	for i := range n {
+		d := newDevice(t, dial(t, p.b, id), 5)
+		if _, code := d.connect(connectOptions{id: fmt.Sprint("pump-1#", i), keepAlive: 60}); code != 0 {
+			t.Fatalf("CONNACK %#x", code)
+		}
+	}
+	p.version("fleet", "Allow iot:* *", "Deny iot:Publish *")
+	eventually(t, "a change for the fleet", func() bool {
+		for i := range n {
+			if p.b.liveWho(fmt.Sprint("pump-1#", i)).MayPublish(jobs+"get", false, time.Now()) {
+				return false
+			}
+		}
+		return true
+	})
 }

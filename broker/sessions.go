@@ -249,6 +249,8 @@ type Sessions struct {
 	epoch   uint64
 	recheck map[*client]struct{}
 	closed  bool
+	// policies are the names of those that changed.
+	policies map[string]struct{}
 	// versions are those of client IDs without a connection.
 	versions versions
 
@@ -274,6 +276,7 @@ func newSessions(b *Broker) *Sessions {
 		certs:     make(map[string][]*client),
 		recheck:   make(map[*client]struct{}),
 		versions:  make(versions),
+		policies:  make(map[string]struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
 	return s
@@ -317,32 +320,67 @@ func (s *Sessions) ThingChanged(thingName string) {
 
 // ThingGroupChanged implements engine.Sessions.
 func (s *Sessions) ThingGroupChanged(groupName string) {
-	s.lookAgainIf(func(who *auth.Connection) bool { return slices.Contains(who.Groups, groupName) })
-}
-
-// PolicyChanged implements engine.Sessions.
-func (s *Sessions) PolicyChanged(policyName string) {
-	s.lookAgainIf(func(who *auth.Connection) bool { return who.Judge != nil && who.Judge.Under(policyName) })
-}
-
-// lookAgainIf looks through all connections: what they have in common changes rarely, and
-// lists of them would have to be kept for every one that comes and goes.
-func (s *Sessions) lookAgainIf(affected func(who *auth.Connection) bool) {
 	if s.b.authMode == auth.ModeThings {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++ // those who are being bound begin again
-	var clients []*client
+	s.lookAgain(s.affected(func(who *auth.Connection) bool { return slices.Contains(who.Groups, groupName) }))
+}
+
+// PolicyChanged implements engine.Sessions.
+func (s *Sessions) PolicyChanged(policyName string) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.policies[policyName] = struct{}{}
+	s.wake.Signal()
+}
+
+// affected looks through all connections: what they have in common changes rarely, and
+// lists of them would have to be kept for every one that comes and goes. mu is held.
+func (s *Sessions) affected(is func(who *auth.Connection) bool) (clients []*client) {
 	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
 	for c := range s.b.clients {
-		if who := c.who.Load(); who != nil && affected(who) {
+		if who := c.who.Load(); who != nil && is(who) {
 			clients = append(clients, c)
 		}
 	}
-	s.b.mu.Unlock()
-	s.lookAgain(clients)
+	return clients
+}
+
+// judgeAnew puts the present version of a policy in the place of the one that connections
+// are judged by. A whole fleet may be under it, so nothing is read for each connection; only
+// for those that the policy does not let connect any more, or asks something new about.
+func (s *Sessions) judgeAnew(name string) {
+	doc, err := s.b.engine.PolicyDocument(context.Background(), name)
+	if err != nil {
+		s.b.log.Error("policy not read", "policy", name, "err", err)
+		doc = nil // each connection finds out for itself
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.b.now()
+	var rest []*client
+	for _, c := range s.affected(func(who *auth.Connection) bool { return who.Judge != nil && who.Judge.Under(name) }) {
+		who := *c.who.Load()
+		if doc != nil {
+			who.Judge = who.Judge.With(name, doc)
+		}
+		switch {
+		case c.gone:
+		case doc == nil || who.Judge == nil || !who.MayConnect(now):
+			rest = append(rest, c)
+		default:
+			c.who.Store(&who)
+		}
+	}
+	s.lookAgain(rest)
 }
 
 // lookAgain is called with mu held.
@@ -381,12 +419,17 @@ func (s *Sessions) Connected(thingName string) []string {
 func (s *Sessions) run() {
 	for {
 		s.mu.Lock()
-		for len(s.recheck) == 0 && !s.closed {
+		for len(s.recheck) == 0 && len(s.policies) == 0 && !s.closed {
 			s.wake.Wait()
 		}
 		if s.closed {
 			s.mu.Unlock()
 			return
+		}
+		if name, ok := takeOne(s.policies); ok {
+			s.mu.Unlock()
+			s.judgeAnew(name)
+			continue
 		}
 		var c *client
 		for c = range s.recheck {
@@ -407,6 +450,14 @@ func (s *Sessions) run() {
 			c.end(codeNotAuthorized, reason)
 		}
 	}
+}
+
+func takeOne(set map[string]struct{}) (name string, ok bool) {
+	for name = range set {
+		delete(set, name)
+		return name, true
+	}
+	return "", false
 }
 
 func (s *Sessions) close() {

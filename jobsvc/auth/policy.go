@@ -33,11 +33,22 @@ func BindPolicies(b *jobsvc.Binding, clientID string, now time.Time, judge *poli
 	} else {
 		c.Things = slices.Sorted(slices.Values(b.Things))
 	}
-	switch effect, reason := judge.Explain("iot:Connect", policy.ClientResource, clientID, now); {
-	case effect == policy.ExplicitDeny, effect == policy.ImplicitDeny && !operator:
+	if !c.MayConnect(now) {
+		_, reason := judge.Explain("iot:Connect", policy.ClientResource, clientID, now)
 		return nil, &Refusal{reason}
 	}
 	return c, nil
+}
+
+// MayConnect tells whether policies let the connection be.
+func (c *Connection) MayConnect(now time.Time) bool {
+	switch c.Judge.Decide("iot:Connect", policy.ClientResource, c.ClientID, now) {
+	case policy.Allowed:
+		return true
+	case policy.ImplicitDeny:
+		return c.Operator
+	}
+	return false
 }
 
 // RightfulOwner tells whether the client ID names a thing of the connection: then one

@@ -55,9 +55,9 @@ func (c *policyCache) forget(name string) {
 	delete(c.docs, name)
 }
 
-// compiled gives the default version of a policy ready to be evaluated; nil when there is
-// no such policy.
-func (e *Engine) compiled(ctx context.Context, name string) (*policy.Document, error) {
+// PolicyDocument gives the default version of a policy ready to be evaluated; nil when
+// there is no such policy.
+func (e *Engine) PolicyDocument(ctx context.Context, name string) (*policy.Document, error) {
 	doc, change := e.compiledPolicies.get(name)
 	if doc != nil {
 		return doc, nil
@@ -164,7 +164,7 @@ func (e *Engine) ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientI
 	slices.Sort(names)
 	var policies []policy.Named
 	for _, n := range slices.Compact(names) {
-		doc, err := e.compiled(ctx, n)
+		doc, err := e.PolicyDocument(ctx, n)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -173,6 +173,7 @@ func (e *Engine) ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientI
 		}
 	}
 	c := policy.Context{ClientID: clientID, SourceIP: sourceIP, Attached: tied != "", ThingName: tied}
+	knowsThing := tied == ""
 	if tied != "" && slices.ContainsFunc(policies, func(p policy.Named) bool { return p.LooksAtThing() }) {
 		switch t, err := e.DescribeThing(ctx, tied); {
 		case jobsvc.ErrorCode(err) == jobsvc.CodeNotFound: // just now; that change is on its way
@@ -180,11 +181,12 @@ func (e *Engine) ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientI
 		case err != nil:
 			return nil, nil, err
 		default:
-			c.ThingTypeName, c.ThingAttribute = t.TypeName, t.Attributes
+			c.ThingTypeName, c.ThingAttribute, knowsThing = t.TypeName, t.Attributes, true
 		}
 	}
-	account := e.opts.Account.Prefix()
-	return policy.NewJudge(policies, account, c, func() map[string][]string { return certificateValues(&b.Certificate) }), groups, nil
+	j = policy.NewJudge(policies, e.opts.Account.Prefix(), c, func() map[string][]string { return certificateValues(&b.Certificate) })
+	j.KnowsThing = knowsThing
+	return j, groups, nil
 }
 
 // policiesOfGroups gives the names of the policies on the groups of a thing and their

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,6 +15,8 @@ type Judge struct {
 	Account string
 	// Timed: what is decided may be otherwise later, without any change.
 	Timed bool
+	// KnowsThing: the type and the attributes of the thing are in Context, if there are any.
+	KnowsThing bool
 }
 
 // NewJudge makes a judge. certificate gives the values of the certificate: it is called
@@ -23,12 +26,29 @@ func NewJudge(policies []Named, account string, c Context, certificate func() ma
 	looksAtCertificate := false
 	for _, p := range policies {
 		j.Timed = j.Timed || p.looksAt("aws:CurrentTime") || p.looksAt("aws:EpochTime")
-		looksAtCertificate = looksAtCertificate || p.looksAt("iot:Certificate")
+		looksAtCertificate = looksAtCertificate || p.looksAtCertificate()
 	}
 	if looksAtCertificate && certificate != nil {
 		j.Context.Certificate = certificate()
 	}
 	return j
+}
+
+// With gives a judge with another document of a policy that it is under. It is nil when
+// that looks at what this one has not had to know.
+func (j *Judge) With(name string, doc *Document) *Judge {
+	if doc.LooksAtThing() && !j.KnowsThing || doc.looksAtCertificate() && j.Context.Certificate == nil {
+		return nil
+	}
+	policies := slices.Clone(j.Policies)
+	for i := range policies {
+		if policies[i].Name == name {
+			policies[i].Document = doc
+		}
+	}
+	changed := NewJudge(policies, j.Account, j.Context, func() map[string][]string { return j.Context.Certificate })
+	changed.KnowsThing = j.KnowsThing
+	return changed
 }
 
 // The resources of actions, as they are written behind the account.
@@ -89,6 +109,8 @@ func (j *Judge) Under(name string) bool {
 func (d *Document) LooksAtThing() bool {
 	return d.looksAt("iot:Connection.Thing.ThingTypeName") || d.looksAt("iot:Connection.Thing.Attributes")
 }
+
+func (d *Document) looksAtCertificate() bool { return d.looksAt("iot:Certificate") }
 
 // looksAt tells whether a variable or a key of a condition begins with a prefix.
 func (d *Document) looksAt(prefix string) bool {
