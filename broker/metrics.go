@@ -115,7 +115,7 @@ func (d *denials) note(what string, n denial) {
 func (d *denials) count(what string, n denial) {
 	d.metrics.denied.WithLabelValues(what).Inc()
 	d.ring.add(jobsvc.Denial{
-		What: what, ClientID: n.client, CertificateID: n.certificate, Address: n.addr, Things: n.things,
+		What: what, ClientID: clip(n.client), CertificateID: n.certificate, Address: n.addr, Things: n.things,
 		Topic: n.topic, Reason: n.reason, Suggestion: n.suggestion, Last: d.now(),
 	})
 }

@@ -125,13 +125,7 @@ func (e *Engine) thingChanged(thing string) {
 // groups are those that were looked at: when policies are attached to one of them, or when
 // it is deleted, the answer may be another.
 func (e *Engine) ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientID, sourceIP string, always bool) (j *policy.Judge, groups []string, err error) {
-	tied := ""
-	switch {
-	case slices.Contains(b.Things, clientID):
-		tied = clientID
-	case b.Exclusive && len(b.Things) == 1:
-		tied = b.Things[0]
-	}
+	tied := tiedThing(b, clientID)
 	names := slices.Clone(b.Policies)
 	if tied != "" {
 		ofGroups, looked, err := e.policiesOfGroups(ctx, tied)
@@ -187,6 +181,17 @@ func (e *Engine) ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientI
 	j = policy.NewJudge(policies, e.opts.Account.Prefix(), c, func() map[string][]string { return certificateValues(&b.Certificate) })
 	j.KnowsThing = knowsThing
 	return j, groups, nil
+}
+
+// tiedThing is the thing whose values the thing variables of policies have; "" for none.
+func tiedThing(b *jobsvc.Binding, clientID string) string {
+	switch {
+	case slices.Contains(b.Things, clientID):
+		return clientID
+	case b.Exclusive && len(b.Things) == 1:
+		return b.Things[0]
+	}
+	return ""
 }
 
 // policiesOfGroups gives the names of the policies on the groups of a thing and their

@@ -71,6 +71,10 @@ func TestConnectionJudge(t *testing.T) {
 	only, onlyARN := w.certificate(true)
 	w.must(w.attachPrincipal("c", onlyARN, true))
 	w.allPolicy("only", onlyARN)
+	test, err := w.TestAuthorization(w.ctx, &jobsvc.TestAuthorizationRequest{Principal: onlyARN, ClientID: "x", Infos: []jobsvc.AuthInfo{{ActionType: "CONNECT", Resources: []string{"arn:x"}}}})
+	if w.must(err); test[0].Decision != "ALLOWED" {
+		t.Errorf("TestAuthorization: %+v", test[0])
+	}
 	if j, _ := w.judge(only, "x", false); j.Context.ThingName != "c" || !j.Context.Attached {
 		t.Errorf("exclusive: %+v", j.Context)
 	}

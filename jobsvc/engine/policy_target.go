@@ -392,10 +392,11 @@ func (e *Engine) testTargets(ctx context.Context, r *jobsvc.TestAuthorizationReq
 	}
 	c.Certificate = certificateValues(&binding.Certificate)
 	targets := []string{e.opts.Account.ARN(jobsvc.ARNCert, id)}
-	if !slices.Contains(binding.Things, r.ClientID) {
+	tied := tiedThing(binding, r.ClientID)
+	if tied == "" {
 		return targets, nil
 	}
-	t, err := e.DescribeThing(ctx, r.ClientID)
+	t, err := e.DescribeThing(ctx, tied)
 	if err != nil {
 		return nil, err
 	}
