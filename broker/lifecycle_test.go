@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
 )
 
 // lifecycleMessage is what presence and subscription events say.
@@ -230,4 +231,61 @@ func TestVersionsKept(t *testing.T) {
 	if n := v.next("x", now); n != 0 {
 		t.Errorf("%d follows nothing", n)
 	}
+}
+
+// A session that is kept keeps its subscriptions, and not what happened meanwhile.
+func TestPresenceSession(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		b := startEvents(t, e, 0)
+		connect := func() (*device, bool) {
+			o := newDevice(t, dial(t, b, Identity{Insecure: true}), version)
+			present, _ := o.connect(connectOptions{id: "operator", keep: true, properties: []byte{0x11, 0, 0, 1, 0}})
+			return o, present
+		}
+		o, _ := connect()
+		o.subscribe(1, "$aws/events/presence/#", "$aws/events/subscriptions/#")
+		o.lifecycleEvent("subscriptions/subscribed/operator")
+		o.conn.Close()
+		synctest.Wait()
+		pump(t, b, e, version).conn.Close()
+		synctest.Wait()
+		o, present := connect()
+		if !present {
+			t.Error("no session")
+		}
+		o.quiet()
+		pump(t, b, e, version)
+		if m := o.lifecycleEvent("presence/connected/pump-1"); m.VersionNumber != 1 {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// Without policies operators are what the configuration says, in every mode. A policy that
+// forbids wins.
+func TestOperatorUnderPolicies(t *testing.T) {
+	console := makeCert(t, time.Now().Add(time.Hour))
+	p := newPlant(t, auth.ModePolicy, func(o *Options) { o.OperatorCertificates = []string{certID(console)} })
+	_, err := p.RegisterCertificateWithoutCA(t.Context(), &jobsvc.RegisterCertificateRequest{PEM: certPEM(console), Status: jobsvc.CertificateActive})
+	p.must(err)
+	p.thing("pump-1")
+	cert, arn := p.certificate("pump-1")
+	p.policy("all", []string{arn}, "Allow iot:* *")
+	o := p.connect(5, console, "console")
+	if got := o.subscribe(1, "$aws/events/presence/+/pump-1", jobs+"notify"); got[0] != 1 || got[1] != codeNotAuthorized {
+		t.Fatalf("SUBACK %x", got)
+	}
+	d := p.connect(5, cert, "pump-1")
+	o.lifecycleEvent("presence/connected/pump-1")
+	p.policy("quiet", []string{p.arn(jobsvc.ARNCert, certID(console))}, "Deny iot:Subscribe topicfilter/$aws/events/*")
+	eventually(t, "a policy for the operator", func() bool { return p.b.liveWho("console").Judge.Under("quiet") })
+	d.write(frame(0xE0))
+	d.closed()
+	p.connect(5, cert, "pump-1")
+	if got := o.subscribe(2, "$aws/events/presence/#"); got[0] != codeNotAuthorized { // and no event before the SUBACK
+		t.Errorf("SUBACK %x", got)
+	}
+	p.policy("never", []string{p.arn(jobsvc.ARNCert, certID(console))}, "Deny iot:Connect *")
+	o.ends("Connect forbidden to an operator")
 }
