@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -60,19 +61,27 @@ func (c *denialsCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintln(s.err, "Nothing was refused since the broker started, or no more is known.")
 		return nil
 	}
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	var table bytes.Buffer // the reasons between its lines would end the columns
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LAST\tTIMES\tWHAT\tCLIENT ID\tADDRESS\tTOPIC")
 	for _, d := range list.Denials {
 		at := time.UnixMilli(int64(d.LastAt * 1000)).Format(time.RFC3339)
 		// Client IDs and topics are a stranger's words: they must not steer the terminal.
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", at, d.Count, d.What, printable(cmp.Or(d.ClientID, "-")), cmp.Or(d.Address, "-"), printable(cmp.Or(d.Topic, "-")))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	lines := bytes.SplitAfter(table.Bytes(), []byte("\n"))
+	s.out.Write(lines[0])
+	for i, d := range list.Denials {
 		why := d.Reason
 		if d.Suggestion != "" {
 			why += "; " + d.Suggestion
 		}
-		fmt.Fprintf(w, "  %s\n", printable(why))
+		fmt.Fprintf(s.out, "%s  %s\n", lines[i+1], printable(why))
 	}
-	return w.Flush()
+	return nil
 }
 
 // printable shows control characters as they are written in Go.
