@@ -125,6 +125,7 @@ func (b *Broker) readPacket(cl *mqtt.Client, fh *packets.FixedHeader) error {
 		return err
 	}
 	if err = b.mqtt.InjectPacket(cl, pk); err == nil {
+		b.lifecycle.changed(clientOf(cl))
 		return nil
 	}
 	if code, ok := err.(packets.Code); ok && cl.Properties.ProtocolVersion == 5 && code.Code >= packets.ErrUnspecifiedError.Code {

@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/policy"
 )
 
 // Documents fills the placeholders of a job document as it leaves (package presign).
@@ -31,6 +33,8 @@ type engineAPI interface {
 	UpdateJobExecution(ctx context.Context, r *jobsvc.UpdateJobExecutionRequest) (*jobsvc.UpdateJobExecutionResult, error)
 	ThingQueue(ctx context.Context, thing, namespace string) (*jobsvc.ThingQueue, error)
 	Binding(ctx context.Context, certificateID string) (*jobsvc.Binding, error)
+	ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientID, sourceIP string, always bool) (j *policy.Judge, groups []string, err error)
+	PolicyDocument(ctx context.Context, name string) (*policy.Document, error)
 	ThingExists(ctx context.Context, name string) (bool, error)
 	ThingConnected(thing string, connected bool, at time.Time)
 
@@ -90,6 +94,8 @@ type Options struct {
 	// OperatorCertificates are the IDs of certificates that may subscribe to events. They
 	// need no thing.
 	OperatorCertificates []string
+	// AuthMode says what decides about devices; "" is auth.ModeAuto.
+	AuthMode auth.Mode
 }
 
 // Broker serves MQTT connections. Make one with New, end it with Close.
@@ -107,8 +113,10 @@ type Broker struct {
 	sessions *Sessions
 	// operators are the IDs of their certificates.
 	operators map[string]struct{}
+	authMode  auth.Mode
 	notifier  *notifier
 	events    *events
+	lifecycle *lifecycle
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -139,6 +147,10 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 		clients:   make(map[*client]struct{}),
 		operators: make(map[string]struct{}),
 		pending:   make(map[net.Conn]struct{}),
+		authMode:  o.AuthMode,
+	}
+	if b.authMode == "" {
+		b.authMode = auth.ModeAuto
 	}
 	for _, id := range o.OperatorCertificates {
 		b.operators[id] = struct{}{}
@@ -156,7 +168,7 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	if b.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	b.denials = &denials{log: b.log, metrics: b.metrics}
+	b.denials = &denials{log: b.log, metrics: b.metrics, now: b.now}
 
 	b.mqtt = mqtt.New(&mqtt.Options{
 		Capabilities: &mqtt.Capabilities{
@@ -184,6 +196,7 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	}
 	b.sessions = newSessions(b)
 	b.notifier = newNotifier(b)
+	b.lifecycle = newLifecycle(b)
 	if b.events, err = newEvents(b, o.Events); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/policy"
 )
 
 // fakeEngine answers as a test says. What is not said is refused as internal.
@@ -88,7 +89,7 @@ func (e *fakeEngine) Binding(_ context.Context, id string) (*jobsvc.Binding, err
 	hook := e.readBinding
 	var c *jobsvc.Binding
 	if b := e.bindings[id]; b != nil {
-		c = &jobsvc.Binding{Certificate: b.Certificate, Things: slices.Clone(b.Things)}
+		c = &jobsvc.Binding{Certificate: b.Certificate, Things: slices.Clone(b.Things), Policies: slices.Clone(b.Policies)}
 	}
 	e.mu.Unlock()
 	if hook != nil {
@@ -98,6 +99,14 @@ func (e *fakeEngine) Binding(_ context.Context, id string) (*jobsvc.Binding, err
 		return c, nil
 	}
 	return nil, jobsvc.Errorf(jobsvc.CodeNotFound, "no certificate")
+}
+
+func (e *fakeEngine) ConnectionJudge(context.Context, *jobsvc.Binding, string, string, bool) (*policy.Judge, []string, error) {
+	return nil, nil, nil // policies are tested with the engine
+}
+
+func (e *fakeEngine) PolicyDocument(context.Context, string) (*policy.Document, error) {
+	return nil, nil
 }
 
 func (e *fakeEngine) ThingExists(_ context.Context, name string) (bool, error) {

@@ -137,7 +137,7 @@ func cutEvents(filter string) (rest string, ok bool) {
 // change goes by. The read goroutine of c calls it, as it does unsubscribe.
 func (v *events) subscribe(c *client, filter string, qos byte) {
 	rest, ok := cutEvents(filter)
-	if !ok {
+	if _, _, jobs := cutLifecycle(filter); !ok || !jobs {
 		return
 	}
 	s := c.events
@@ -478,11 +478,17 @@ func (v *events) match(topic string) (hits []*eventFilter) {
 // qos is the highest of the subscriber's filters among the hits.
 func (s *subscriber) qos(hits []*eventFilter) (qos byte, matched bool) {
 	for _, f := range hits {
-		if q, ok := s.filters[f]; ok {
+		if q, ok := s.filters[f]; ok && s.c.keepsEvents(f.filter) {
 			qos, matched = max(qos, q), true
 		}
 	}
 	return qos, matched
+}
+
+// keepsEvents tells whether policies still allow a subscription to $aws/events/rest.
+func (c *client) keepsEvents(rest string) bool {
+	who := c.who.Load()
+	return who == nil || who.Judge == nil || who.MaySubscribe(wire.EventTopics+rest, c.b.now())
 }
 
 // removable gives the stamp up to which everybody has all events, MaxInt64 when there is
@@ -595,7 +601,10 @@ func (c *client) sendEvent(m *message, qos byte) (id uint16, outcome string) {
 	switch {
 	case c.endingCode() != 0:
 		return 0, "gone"
-	case who == nil || !who.MayReceive(m.topic):
+	case who == nil:
+		return 0, "denied"
+	case !who.MayReceive(m.topic, c.b.now()):
+		c.denyDelivery(who, m.topic)
 		return 0, "denied"
 	case c.bottom.backlog() > c.b.limits.WriteBuffer/2:
 		return 0, "busy"

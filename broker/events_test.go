@@ -175,7 +175,7 @@ func TestEventsSubscribe(t *testing.T) {
 			filter string
 			code   byte
 		}{
-			{"$aws/events/#", 1}, {"$aws/events/job/+/completed", 1}, {"$aws/events/+/fw/#", 1}, {"$aws/events/jobExecution/fw/succeeded", 1},
+			{"$aws/events/jobExecution/#", 1}, {"$aws/events/job/+/completed", 1}, {"$aws/events/+/fw/#", 1}, {"$aws/events/jobExecution/fw/succeeded", 1},
 			{"$aws/events", refused}, {"$aws/#", refused}, {"$aws/+/job/#", refused}, {"#", refused}, {"$share/g/$aws/events/#", refused},
 			{"$aws/things/pump-1/jobs/notify", refused},
 		} {
@@ -197,11 +197,11 @@ func TestEventsSubscribe(t *testing.T) {
 		}
 		o.quiet() // four filters, one message
 		d.quiet()
-		if code := o.subscribe(90, "$aws/events/#"); code[0] != 1 {
+		if code := o.subscribe(90, "$aws/events/jobExecution/#"); code[0] != 1 {
 			t.Errorf("again: %#x", code)
 		}
 		// Only what is left of the filters counts.
-		o.write(frame(0xA2, []byte{0, 91}, o.props(nil), mstr("$aws/events/#"), mstr("$aws/events/jobExecution/fw/succeeded"), mstr("$aws/events/+/fw/#")))
+		o.write(frame(0xA2, []byte{0, 91}, o.props(nil), mstr("$aws/events/jobExecution/#"), mstr("$aws/events/jobExecution/fw/succeeded"), mstr("$aws/events/+/fw/#")))
 		if p := o.next(); p.header != 0xB0 {
 			t.Fatalf("got %x, want UNSUBACK", p.header)
 		}
@@ -224,7 +224,7 @@ func TestEventsInsecure(t *testing.T) {
 			if _, code := d.connect(connectOptions{id: id}); code != 0 {
 				t.Fatalf("%s: CONNACK %d", id, code)
 			}
-			if code := d.subscribeQoS(1, 0, "$aws/events/#"); code[0] != 0 {
+			if code := d.subscribeQoS(1, 0, "$aws/events/jobExecution/#"); code[0] != 0 {
 				t.Errorf("%s: SUBACK %#x", id, code)
 			}
 			e.event("pump-1", id)
@@ -244,7 +244,7 @@ func TestEventsOperatorSession(t *testing.T) {
 		b := startBroker(t, e, func(o *Options) { o.OperatorCertificates = []string{"op", "op-2"} })
 		e.certificate("op")
 		o, _ := operator(t, b, version, session("console"))
-		o.subscribe(1, "$aws/events/#")
+		o.subscribe(1, "$aws/events/jobExecution/#")
 		refused := byte(0x87)
 		if version < 5 {
 			refused = 5
@@ -273,7 +273,7 @@ func TestEventsAcknowledged(t *testing.T) {
 		e := &fakeEngine{}
 		b := startEvents(t, e, 0)
 		slow, _ := operator(t, b, version, connectOptions{id: "slow"})
-		slow.subscribe(1, "$aws/events/#")
+		slow.subscribe(1, "$aws/events/jobExecution/#")
 		fast, _ := operator(t, b, version, connectOptions{id: "fast"})
 		fast.subscribeQoS(1, 0, "$aws/events/jobExecution/#")
 		const n = 350
@@ -328,7 +328,7 @@ func TestEventsSession(t *testing.T) {
 		e := &fakeEngine{}
 		b := startEvents(t, e, 0)
 		d, _ := operator(t, b, version, session("console"))
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		e.event("a", "fw")
 		e.event("b", "fw")
 		d.event(true)
@@ -362,7 +362,7 @@ func TestEventsSession(t *testing.T) {
 		}
 		// A clean start ends a session, too.
 		d, _ = operator(t, b, version, session("console"))
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		d.conn.Close()
 		synctest.Wait()
 		e.event("e", "fw")
@@ -385,7 +385,7 @@ func TestEventsLate(t *testing.T) {
 			o.Logger = slog.New(slog.DiscardHandler)
 		})
 		d, _ := operator(t, b, 5, connectOptions{id: "console", keepAlive: 1200})
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		for i := range 200 {
 			e.event("a", fmt.Sprint(i))
 		}
@@ -420,9 +420,9 @@ func TestEventsSlowReader(t *testing.T) {
 		b := startEvents(t, e, 0)
 		// Its reader waits for the test after 1,000 packets.
 		slow, _ := operator(t, b, 4, connectOptions{id: "slow"})
-		slow.subscribeQoS(1, 0, "$aws/events/#")
+		slow.subscribeQoS(1, 0, "$aws/events/jobExecution/#")
 		fast, _ := operator(t, b, 4, connectOptions{id: "fast"})
-		fast.subscribeQoS(1, 0, "$aws/events/#")
+		fast.subscribeQoS(1, 0, "$aws/events/jobExecution/#")
 		const n = 4000
 		go func() {
 			for i := range n {
@@ -460,7 +460,7 @@ func TestEventsRestart(t *testing.T) {
 		e := &fakeEngine{}
 		b := startEvents(t, e, time.Minute)
 		d, _ := operator(t, b, version, session("console"))
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		e.event("a", "fw")
 		d.event(false)
 		e.event("b", "fw")
@@ -478,7 +478,7 @@ func TestEventsRestart(t *testing.T) {
 		e.event("c", "fw")
 		time.Sleep(30 * time.Second)
 		d, _ = operator(t, b, version, session("console"))
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		for _, want := range []string{"a/fw", "b/fw", "c/fw"} {
 			if got := d.event(true); got != want {
 				t.Errorf("got %s, want %s", got, want)
@@ -508,9 +508,9 @@ func TestEventsRestart(t *testing.T) {
 		e.WantEvents(false)
 		b = startEvents(t, e, time.Minute)
 		d, _ = operator(t, b, version, connectOptions{id: "console"})
-		d.subscribe(1, "$aws/events/#")
+		d.subscribe(1, "$aws/events/jobExecution/#")
 		other, _ = operator(t, b, version, connectOptions{id: "another"})
-		other.subscribe(1, "$aws/events/#")
+		other.subscribe(1, "$aws/events/jobExecution/#")
 		if got := other.event(true); got != "e/fw" {
 			t.Errorf("the other got %s", got)
 		}

@@ -121,11 +121,14 @@ func mayWill(c *client, topic string) error {
 	if strings.HasPrefix(topic, "$") {
 		return &auth.Refusal{Reason: "a will must not have a topic that begins with $"}
 	}
-	if !c.who.Load().MayPublish(topic) {
-		return &auth.Refusal{Reason: "the topic of the will may not be published"}
+	// Nothing but requests is published, and none is a will.
+	if who := c.who.Load(); !who.MayPublish(topic, false, c.b.now()) {
+		return &auth.Refusal{Reason: "the topic of the will may not be published: " + who.WhyNotPublish(topic, false, c.b.now())}
 	}
-	return nil
+	return &auth.Refusal{Reason: noApplicationTopics}
 }
+
+const noApplicationTopics = "only requests of jobs are published here: this broker passes no messages from client to client"
 
 // OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
 // another protocol version is not resumed: what it holds does not fit.
@@ -150,17 +153,18 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	disableSendQuota(cl) // inheriting may have reset it
 	c.letIn = true
 	h.b.metrics.connections.Inc()
+	h.b.lifecycle.arrived(c)
 	who := c.who.Load()
 	if s := c.inheritedEvents; s != nil {
 		c.inheritedEvents = nil
-		if who.Operator && c.inherited != nil {
+		if (who.Operator || who.Judge != nil) && c.inherited != nil { // what it may still have is judged at delivery
 			h.b.events.resume(s, c)
 		} else {
 			h.b.events.forget(s)
 		}
 	}
 	for filter, qos := range c.inherited {
-		if who.MaySubscribe(filter) {
+		if who.MaySubscribe(filter, h.b.now()) {
 			h.subscribe(c, filter, qos)
 		}
 	}
@@ -174,6 +178,7 @@ func (h *hook) subscribe(c *client, filter string, qos byte) {
 	c.filters[filter] = qos
 	h.b.notifier.subscribe(context.Background(), c, filter, qos)
 	h.b.events.subscribe(c, filter, qos)
+	h.b.lifecycle.subscribe(c, filter, qos)
 }
 
 // OnDisconnect: the session ends with the connection if expire.
@@ -198,7 +203,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 			return pk, packets.ErrRejectPacket
 		}
 	case packets.Publish:
-		return pk, h.readPublish(c, &pk)
+		return pk, h.readPublish(c, cl, &pk)
+	case packets.Disconnect:
+		c.visit.goodbye = true
 	case packets.Puback:
 		c.acknowledged(pk.PacketID)
 	case packets.Subscribe:
@@ -215,16 +222,21 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 
 // violation ends the connection, with a word to MQTT 5 clients. 3.1.1 has none.
 func (c *client) violation(code byte, what, topic, reason string) error {
-	c.deny(what, topic, reason)
+	c.fail(jobsvc.DisconnectError, c.deny(what, topic, reason))
 	if c.version >= 5 {
 		c.Write(appendDisconnect(nil, code, reason, c.maxPacket))
 	}
 	return packets.ErrRejectPacket
 }
 
+// fail notes why the broker is about to end the connection.
+func (c *client) fail(reason jobsvc.DisconnectReason, detail string) {
+	c.visit.reason, c.visit.detail = reason, detail
+}
+
 // readPublish checks form and rights. What may be published is parsed here once
 // and answered in OnPublish.
-func (h *hook) readPublish(c *client, pk *packets.Packet) error {
+func (h *hook) readPublish(c *client, cl *mqtt.Client, pk *packets.Packet) error {
 	c.allowed = false
 	topic := pk.TopicName
 	switch {
@@ -242,10 +254,15 @@ func (h *hook) readPublish(c *client, pk *packets.Packet) error {
 	t, inJobs := parseTopic(topic)
 	switch {
 	case inJobs && t.op == opServer:
-		c.deny("publish", topic, "only the service publishes there")
-	case !inJobs || !c.who.Load().MayPublish(topic):
-		c.deny("publish", topic, "not a jobs topic of a thing of this connection")
+		c.told = c.deny("publish", topic, "only the service publishes there")
+	case !c.who.Load().MayPublish(topic, pk.FixedHeader.Retain, h.b.now()):
+		c.told = c.deny("publish", topic, c.who.Load().WhyNotPublish(topic, pk.FixedHeader.Retain, h.b.now()))
+	case !inJobs: // policies allow it
+		c.told = c.deny("publish", topic, noApplicationTopics)
 	default:
+		if t.op == opInvalid { // answered, but worth a look
+			c.deny("topic", topic, "the topic is that of no operation")
+		}
 		c.topic, c.allowed = t, true
 		return nil
 	}
@@ -253,9 +270,14 @@ func (h *hook) readPublish(c *client, pk *packets.Packet) error {
 	case pk.FixedHeader.Qos == 0: // mochi drops it
 	case c.version < 5:
 		// A PUBACK would hide it, and mochi would write a DISCONNECT first.
+		c.fail(jobsvc.DisconnectForbidden, c.told)
 		return packets.ErrRejectPacket
 	case len(topic) >= 4 && strings.EqualFold(topic[:4], mqtt.SysPrefix):
-		c.Write(appendPubackRefused(nil, pk.PacketID, codeNotAuthorized)) // mochi swallows it without
+		told := c.told
+		if p := &cl.Properties.Props; p.RequestProblemInfoFlag && p.RequestProblemInfo == 0 {
+			told = "" // as the client asked
+		}
+		c.Write(appendPubackRefused(nil, pk.PacketID, codeNotAuthorized, told, c.maxPacket)) // mochi swallows it without
 	}
 	return nil
 }
@@ -276,7 +298,7 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	case write:
 		return c.allowed
 	}
-	return c.who.Load().MayReceive(topic) // of filters OnSubscribe left only what may be
+	return c.who.Load().MayReceive(topic, h.b.now()) // of filters OnSubscribe left only what may be
 }
 
 // OnPublish answers a request and makes mochi forget it: neither acknowledged nor
@@ -297,21 +319,24 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 // none: a filter is made invalid for it, and OnPacketEncode writes our codes.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
-	c.suback = make([]byte, len(pk.Filters))
+	c.suback, c.told = make([]byte, len(pk.Filters)), ""
 	who := c.who.Load()
+	var granted []string
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
 		var code byte
-		var reason string
+		what, reason := "subscribe", ""
 		_, exists := c.filters[f.Filter]
 		switch {
 		case !topicFits(rest) || shared && len(f.Filter)-len(rest) > len("$share//")+128:
 			code, reason = codeFilterInvalid, "a filter has at most 256 bytes and 7 slashes"
 		case !validFilter(rest):
 			code, reason = codeFilterInvalid, "not a filter"
-		case shared || !who.MaySubscribe(rest):
-			code, reason = codeNotAuthorized, "not below a thing of this connection, and events are for operators"
+		case shared:
+			code, reason = codeNotAuthorized, "there are no shared subscriptions"
+		case !who.MaySubscribe(rest, h.b.now()):
+			code, reason = codeNotAuthorized, who.WhyNotSubscribe(rest, h.b.now())
 		case i >= h.b.limits.FiltersPerSubscribe:
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
 		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
@@ -319,13 +344,21 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		default:
 			code = min(f.Qos, 1) // QoS 2 is granted as 1
 			h.subscribe(c, f.Filter, code)
+			granted = append(granted, f.Filter)
+			if mistyped(f.Filter, who.Things) {
+				reason = "granted, but nothing is ever published there"
+				what = "topic"
+			}
 		}
 		if reason != "" {
-			c.deny("subscribe", clip(f.Filter), reason)
+			if told := c.deny(what, clip(f.Filter), reason); c.told == "" { // there is room for one
+				c.told = told
+			}
 		}
 		c.suback[i] = code
 		f.Filter = ""
 	}
+	c.visit.subscribed = granted
 	return pk
 }
 
@@ -333,17 +366,21 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
 	c.unsuback = make([]byte, len(pk.Filters))
+	var gone []string
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if _, ok := c.filters[f.Filter]; ok {
 			delete(c.filters, f.Filter)
 			h.b.notifier.unsubscribe(c, f.Filter)
 			h.b.events.unsubscribe(c, f.Filter)
+			h.b.lifecycle.unsubscribe(c, f.Filter)
+			gone = append(gone, f.Filter)
 		} else {
 			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
 		}
 		f.Filter = ""
 	}
+	c.visit.unsubscribed = gone
 	return pk
 }
 
@@ -376,8 +413,13 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
 		h.connack(clientOf(cl), cl.Properties.ProtocolVersion, &pk)
+	case packets.Puback:
+		if pk.ReasonCode >= 0x80 {
+			pk.Properties.ReasonString = clientOf(cl).told
+		}
 	case packets.Suback:
 		c := clientOf(cl)
+		pk.Properties.ReasonString = c.told
 		for i, code := range c.suback {
 			if code >= 0x80 && c.version < 5 {
 				code = 0x80

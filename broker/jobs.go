@@ -72,6 +72,7 @@ func (b *Broker) serveRequest(c *client, topic jobsTopic, in incoming) {
 	case !c.fits(&r.publish):
 		b.log.Warn("reply does not fit the client's Maximum Packet Size", "client", c.clientID(), "thing", r.thing, "op", r.op.String())
 	case r.op == opInvalid && !topicFits(r.topic+r.suffix): // no topic to answer on
+	case !c.mayReply(r.topic, r.suffix): // acknowledged without a reply, as by the service
 	default:
 		r.frame = r.publish.append(r.frame)
 	}

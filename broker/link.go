@@ -30,6 +30,27 @@ func (l *Link) CertificateChanged(certificateID string) {
 	}
 }
 
+// ThingChanged implements engine.Sessions.
+func (l *Link) ThingChanged(thingName string) {
+	if b := l.b.Load(); b != nil {
+		b.sessions.ThingChanged(thingName)
+	}
+}
+
+// ThingGroupChanged implements engine.Sessions.
+func (l *Link) ThingGroupChanged(groupName string) {
+	if b := l.b.Load(); b != nil {
+		b.sessions.ThingGroupChanged(groupName)
+	}
+}
+
+// PolicyChanged implements engine.Sessions.
+func (l *Link) PolicyChanged(policyName string) {
+	if b := l.b.Load(); b != nil {
+		b.sessions.PolicyChanged(policyName)
+	}
+}
+
 // ThingDeleted implements engine.Sessions.
 func (l *Link) ThingDeleted(thingName string) {
 	if b := l.b.Load(); b != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
 )
 
 // metrics are made without a registerer too, and then never shown.
@@ -59,8 +61,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 // denial is what is known about something refused.
 type denial struct {
-	client, certificate, addr, topic, reason string
-	things                                   []string
+	client, certificate, addr, topic, reason, suggestion string
+	things                                               []string
 }
 
 // denials counts what is refused and logs it, at a bounded rate: a fleet with a
@@ -68,6 +70,8 @@ type denial struct {
 type denials struct {
 	log     *slog.Logger
 	metrics *metrics
+	now     func() time.Time
+	ring    denialRing
 
 	mu      sync.Mutex
 	tokens  float64
@@ -82,7 +86,7 @@ const (
 
 // note records a refusal; what is one of a few words, for the metric.
 func (d *denials) note(what string, n denial) {
-	d.metrics.denied.WithLabelValues(what).Inc()
+	d.count(what, n)
 	skipped, ok := d.allow(time.Now())
 	if !ok {
 		return
@@ -98,12 +102,22 @@ func (d *denials) note(what string, n denial) {
 		add("thing", n.things[0])
 	}
 	add("topic", n.topic)
+	add("suggestion", n.suggestion)
 	add("certificate", n.certificate)
 	add("addr", n.addr)
 	if skipped > 0 {
 		attrs = append(attrs, "unlogged", skipped)
 	}
 	d.log.Warn("denied", attrs...)
+}
+
+// count records a refusal without logging it.
+func (d *denials) count(what string, n denial) {
+	d.metrics.denied.WithLabelValues(what).Inc()
+	d.ring.add(jobsvc.Denial{
+		What: what, ClientID: clip(n.client), CertificateID: n.certificate, Address: n.addr, Things: n.things,
+		Topic: n.topic, Reason: n.reason, Suggestion: n.suggestion, Last: d.now(),
+	})
 }
 
 func (d *denials) allow(now time.Time) (skipped int, ok bool) {

@@ -61,7 +61,7 @@ func TestDenialsAreLimited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &denials{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: m}
+		d := &denials{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: m, now: time.Now}
 		for range 1000 {
 			d.note("publish", denial{client: "c", things: []string{"pump-1"}, topic: "x", reason: "because"})
 		}

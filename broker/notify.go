@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
@@ -311,7 +312,7 @@ func (n *notifier) deliver(q *queue, next bool, payload []byte) {
 		qos, first := byte(0), true
 		matched := false
 		for j, o := range subs {
-			if o.c != s.c || !matches(o.filter, suffix) {
+			if o.c != s.c || !matches(o.filter, suffix) || !o.c.keepsFilter(w.thing, o.filter) {
 				continue
 			}
 			first = first && j >= i
@@ -323,6 +324,20 @@ func (n *notifier) deliver(q *queue, next bool, payload []byte) {
 		}
 		n.count(next, s.c.send(m, qos))
 	}
+}
+
+// keepsFilter tells whether policies still allow a subscription to $aws/things/thing/rest.
+func (c *client) keepsFilter(thing, rest string) bool {
+	who := c.who.Load()
+	return who == nil || who.Judge == nil || who.MaySubscribe("$aws/things/"+thing+"/"+rest, c.b.now())
+}
+
+// denyDelivery notes a message that the connection subscribed to and may not get.
+func (c *client) denyDelivery(who *auth.Connection, topic string) {
+	c.b.denials.note("receive", denial{
+		client: who.ClientID, certificate: who.CertificateID, addr: c.RemoteAddr().String(), things: who.Things,
+		topic: topic, reason: who.WhyNotReceive(topic, c.b.now()),
+	})
 }
 
 func (n *notifier) count(next bool, outcome string) {
@@ -554,7 +569,11 @@ func (o *outbox) close() {
 // It tells what became of it, for the metric.
 func (c *client) send(m *message, qos byte) (outcome string) {
 	who := c.who.Load()
-	if c.endingCode() != 0 || who == nil || !who.MayReceive(m.topic) {
+	if c.endingCode() != 0 || who == nil {
+		return "denied"
+	}
+	if !who.MayReceive(m.topic, c.b.now()) {
+		c.denyDelivery(who, m.topic)
 		return "denied"
 	}
 	p := publish{version: c.version, topic: m.topic, payload: m.payload}
@@ -612,4 +631,5 @@ func (c *client) acknowledged(id uint16) {
 	}
 	o.Unlock()
 	c.b.events.acknowledged(c.events, id)
+	c.b.lifecycle.acknowledged(c)
 }

@@ -25,6 +25,7 @@ const (
 	codeTopicInvalid      = 0x90
 	codeTooLarge          = 0x95
 	codeQuota             = 0x97
+	codeAdministrative    = 0x98
 	codeQoS               = 0x9B
 	codeSubscriptionID    = 0xA1
 )
@@ -52,9 +53,17 @@ func appendPuback(dst []byte, id uint16) []byte {
 	return appendUint16(append(dst, typePuback, 2), int(id))
 }
 
-// appendPubackRefused acknowledges with a reason code of version 5.
-func appendPubackRefused(dst []byte, id uint16, code byte) []byte {
-	return append(appendUint16(append(dst, typePuback, 4), int(id)), code, 0)
+// appendPubackRefused acknowledges with a reason code of version 5. The reason is left out
+// when there is none, or no room for it.
+func appendPubackRefused(dst []byte, id uint16, code byte, reason string, max uint32) []byte {
+	props := 3 + len(reason)
+	length := 3 + lengthSize(props) + props
+	if reason == "" || len(reason) > 1000 || max > 0 && uint32(1+lengthSize(length)+length) > max {
+		return append(appendUint16(append(dst, typePuback, 4), int(id)), code, 0)
+	}
+	dst = appendUint16(appendLength(append(dst, typePuback), length), int(id))
+	dst = appendLength(append(dst, code), props)
+	return append(appendUint16(append(dst, 0x1F), len(reason)), reason...)
 }
 
 // publish is a message on its way to one client.

@@ -16,6 +16,7 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/auth"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/policy"
 )
 
 // client is one connection from accept to end; it is the net.Conn that mochi reads
@@ -62,6 +63,8 @@ type client struct {
 	inheritedEvents *subscriber
 	events          *subscriber // to events; nil: none
 	lastDeny        string
+	told            string // why the packet being processed was refused, for MQTT 5
+	visit           visit
 	takeovers       takeovers // written before the client ID is claimed
 
 	out outbox
@@ -110,11 +113,13 @@ func (b *Broker) serveConn(nc net.Conn, bottom *conn, id Identity) {
 			b.metrics.panics.Inc()
 			b.log.Error("panic on a connection", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", p)
 			c.keep = false
+			c.visit.reason = jobsvc.DisconnectFailure
 		}
 	}()
 	err := b.attach(c)
+	c.visit.err = err
 	if errors.Is(err, packets.ErrPacketTooLarge) {
-		c.deny("publish", "", "a packet has more than the announced size")
+		c.fail(jobsvc.DisconnectError, c.deny("publish", "", "a packet has more than the announced size"))
 	}
 	b.log.Debug("connection ended", "client", c.clientID(), "addr", nc.RemoteAddr().String(), "err", err)
 }
@@ -194,18 +199,33 @@ func (c *client) arm(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// deny notes that the client may not do something; repeats are only counted.
-func (c *client) deny(what, topic, reason string) {
-	if c.lastDeny == what+topic {
-		c.b.metrics.denied.WithLabelValues(what).Inc()
-		return
-	}
-	c.lastDeny = what + topic
+// deny notes that the client may not do something; repeats are not logged. It gives what
+// an MQTT 5 client is told. The read goroutine calls it.
+func (c *client) deny(what, topic, reason string) (told string) {
 	n := denial{client: c.clientID(), certificate: c.id.CertificateID, addr: c.RemoteAddr().String(), topic: topic, reason: reason}
 	if who := c.who.Load(); who != nil {
 		n.things = who.Things
+		n.suggestion = suggest(topic, who.Things)
 	}
+	if told = reason; n.suggestion != "" {
+		told += "; " + n.suggestion
+	}
+	if c.lastDeny == what+topic {
+		c.b.denials.count(what, n)
+		return told
+	}
+	c.lastDeny = what + topic
 	c.b.denials.note(what, n)
+	return told
+}
+
+// sourceIP is the address of the peer without its port.
+func (c *client) sourceIP() string {
+	addr := c.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
 }
 
 // Sessions knows the live connections and the sessions kept without one. It hears
@@ -229,6 +249,10 @@ type Sessions struct {
 	epoch   uint64
 	recheck map[*client]struct{}
 	closed  bool
+	// policies are the names of those that changed.
+	policies map[string]struct{}
+	// versions are those of client IDs without a connection.
+	versions versions
 
 	wake *sync.Cond // recheck or closed changed
 }
@@ -251,6 +275,8 @@ func newSessions(b *Broker) *Sessions {
 		things:    make(map[string][]*client),
 		certs:     make(map[string][]*client),
 		recheck:   make(map[*client]struct{}),
+		versions:  make(versions),
+		policies:  make(map[string]struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
 	return s
@@ -280,6 +306,83 @@ func (s *Sessions) ThingDeleted(thingName string) {
 	s.b.notifier.forget(thingName)
 }
 
+// ThingChanged implements engine.Sessions: connections of the thing that policies decide
+// about are judged by what it is now.
+func (s *Sessions) ThingChanged(thingName string) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.lookAgain(s.things[thingName])
+}
+
+// ThingGroupChanged implements engine.Sessions.
+func (s *Sessions) ThingGroupChanged(groupName string) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++ // those who are being bound begin again
+	s.lookAgain(s.affected(func(who *auth.Connection) bool { return slices.Contains(who.Groups, groupName) }))
+}
+
+// PolicyChanged implements engine.Sessions.
+func (s *Sessions) PolicyChanged(policyName string) {
+	if s.b.authMode == auth.ModeThings {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.policies[policyName] = struct{}{}
+	s.wake.Signal()
+}
+
+// affected looks through all connections: what they have in common changes rarely, and
+// lists of them would have to be kept for every one that comes and goes. mu is held.
+func (s *Sessions) affected(is func(who *auth.Connection) bool) (clients []*client) {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	for c := range s.b.clients {
+		if who := c.who.Load(); who != nil && is(who) {
+			clients = append(clients, c)
+		}
+	}
+	return clients
+}
+
+// judgeAnew puts the present version of a policy in the place of the one that connections
+// are judged by. A whole fleet may be under it, so nothing is read for each connection; only
+// for those that the policy does not let connect any more, or asks something new about.
+func (s *Sessions) judgeAnew(name string) {
+	doc, err := s.b.engine.PolicyDocument(context.Background(), name)
+	if err != nil {
+		s.b.log.Error("policy not read", "policy", name, "err", err)
+		doc = nil // each connection finds out for itself
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.b.now()
+	var rest []*client
+	for _, c := range s.affected(func(who *auth.Connection) bool { return who.Judge != nil && who.Judge.Under(name) }) {
+		who := *c.who.Load()
+		if doc != nil {
+			who.Judge = who.Judge.With(name, doc)
+		}
+		switch {
+		case c.gone:
+		case doc == nil || who.Judge == nil || !who.MayConnect(now):
+			rest = append(rest, c)
+		default:
+			c.who.Store(&who)
+		}
+	}
+	s.lookAgain(rest)
+}
+
 // lookAgain is called with mu held.
 func (s *Sessions) lookAgain(clients []*client) {
 	for _, c := range clients {
@@ -295,7 +398,7 @@ func (s *Sessions) Kick(clientID, reason string) bool {
 	defer s.mu.Unlock()
 	c, ok := s.live[clientID]
 	if ok {
-		c.end(0x98, reason) // administrative action
+		c.end(codeAdministrative, reason)
 	}
 	return ok
 }
@@ -316,12 +419,17 @@ func (s *Sessions) Connected(thingName string) []string {
 func (s *Sessions) run() {
 	for {
 		s.mu.Lock()
-		for len(s.recheck) == 0 && !s.closed {
+		for len(s.recheck) == 0 && len(s.policies) == 0 && !s.closed {
 			s.wake.Wait()
 		}
 		if s.closed {
 			s.mu.Unlock()
 			return
+		}
+		if name, ok := takeOne(s.policies); ok {
+			s.mu.Unlock()
+			s.judgeAnew(name)
+			continue
 		}
 		var c *client
 		for c = range s.recheck {
@@ -342,6 +450,14 @@ func (s *Sessions) run() {
 			c.end(codeNotAuthorized, reason)
 		}
 	}
+}
+
+func takeOne(set map[string]struct{}) (name string, ok bool) {
+	for name = range set {
+		delete(set, name)
+		return name, true
+	}
+	return "", false
 }
 
 func (s *Sessions) close() {
@@ -398,10 +514,29 @@ func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) 
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := s.b.operators[c.id.CertificateID]; ok {
-			return auth.BindOperator(binding, clientID, s.b.now(), exists)
+		_, operator := s.b.operators[c.id.CertificateID]
+		var judge *policy.Judge
+		var groups []string
+		if s.b.authMode != auth.ModeThings {
+			judge, groups, err = s.b.engine.ConnectionJudge(ctx, binding, clientID, c.sourceIP(), s.b.authMode == auth.ModePolicy)
+			if err != nil {
+				return nil, err
+			}
 		}
-		return auth.Bind(binding, clientID, s.b.now(), exists)
+		var who *auth.Connection
+		switch {
+		case judge != nil:
+			who, err = auth.BindPolicies(binding, clientID, s.b.now(), judge, operator)
+		case operator:
+			who, err = auth.BindOperator(binding, clientID, s.b.now(), exists)
+		default:
+			who, err = auth.Bind(binding, clientID, s.b.now(), exists)
+		}
+		if err != nil {
+			return nil, err
+		}
+		who.Groups = groups
+		return who, nil
 	case c.id.AccessKeyID != "":
 		return auth.BindAccessKey(c.id.AccessKeyID, clientID, exists)
 	case c.id.Insecure:
@@ -464,11 +599,16 @@ func (s *Sessions) claim(c *client, clientID string) error {
 		old := s.live[clientID]
 		switch st := s.stored[clientID]; {
 		case old != nil:
-			if o := old.who.Load(); o == nil || !sameOwner(o, who) {
+			if o := old.who.Load(); o == nil || !sameOwner(o, who) && !evicts(who, o) {
 				s.mu.Unlock()
 				return errOwned
 			}
 		case st != nil && !mayResume(st.owner, who):
+			if evicts(who, st.owner) {
+				s.drop(clientID)
+				s.mu.Unlock()
+				continue
+			}
 			s.mu.Unlock()
 			return errOwned
 		default:
@@ -479,6 +619,7 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			s.unstore(clientID)
 			s.live[clientID] = c
 			c.claimed = true
+			c.visit.version = s.versions.next(clientID, s.b.now())
 			s.tellPresence(who)
 			s.mu.Unlock()
 			return nil
@@ -506,6 +647,12 @@ func sameOwner(a, b *auth.Connection) bool {
 	return slices.Equal(a.Things, b.Things) && (len(a.Things) > 0 || a.CertificateID == b.CertificateID)
 }
 
+// evicts tells whether the client ID is the name of the newcomer's thing, and the owner only
+// has it because a policy lets him use any: he must not keep the thing out.
+func evicts(newcomer, owner *auth.Connection) bool {
+	return newcomer.RightfulOwner() && !owner.Bound(newcomer.Things[0]) && owner.Judge != nil
+}
+
 // mayResume also allows that a gateway got or lost things while it was away. What
 // it may no longer receive is taken from the session when it resumes.
 func mayResume(owner, who *auth.Connection) bool {
@@ -526,8 +673,10 @@ func mayResume(owner, who *auth.Connection) bool {
 // left takes a connection out, and keeps its session if it is to be kept.
 func (s *Sessions) left(c *client) {
 	s.b.notifier.remove(c)
+	s.b.lifecycle.remove(c)
 	if c.letIn {
 		s.b.metrics.connections.Dec()
+		s.b.lifecycle.departed(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -540,6 +689,7 @@ func (s *Sessions) left(c *client) {
 	}
 	id := c.mqtt.ID
 	delete(s.live, id)
+	s.versions.left(id, c.visit.version, s.b.now())
 	s.b.events.forget(c.inheritedEvents)
 	if !c.keep || s.closed {
 		s.b.events.forget(c.events)

@@ -24,9 +24,10 @@ type stream struct {
 	lost   bool // mochi is about to refuse the stream, or reads it in another way
 
 	// The topic published last, what it means, and who was found to be allowed to.
-	topic  string
-	parsed jobsTopic
-	who    *auth.Connection
+	topic   string
+	parsed  jobsTopic
+	who     *auth.Connection
+	replies [2]permit // to accepted and rejected
 
 	armed time.Time // when the deadline was last moved by serve; zero: by mochi
 }
@@ -99,8 +100,9 @@ func (c *client) take(b []byte) (in incoming, size int) {
 		}
 		body = body[1:]
 	}
-	if who := c.who.Load(); who != s.who || string(topic) != s.topic {
-		if !s.learn(string(topic), who) {
+	retain := b[0]&1 != 0
+	if who := c.who.Load(); who != s.who || string(topic) != s.topic || who.Judge != nil && (retain || who.Timed()) {
+		if !s.learn(string(topic), who, retain, c.b.now) {
 			return in, 0
 		}
 	}
@@ -109,14 +111,49 @@ func (c *client) take(b []byte) (in incoming, size int) {
 }
 
 // learn notes a topic if it is that of an operation and may be published.
-func (s *stream) learn(topic string, who *auth.Connection) bool {
+func (s *stream) learn(topic string, who *auth.Connection, retain bool, now func() time.Time) bool {
 	// That of an operation is made of valid names and fixed words: no wildcards, no NUL.
 	t, ok := parseTopic(topic)
-	if !ok || t.op <= opServer || !topicFits(topic) || who == nil || !who.MayPublish(topic) {
+	if !ok || t.op <= opServer || !topicFits(topic) || who == nil || !who.MayPublish(topic, retain, now()) {
 		return false
 	}
-	s.topic, s.parsed, s.who = topic, t, who
+	s.topic, s.parsed, s.who, s.replies = topic, t, who, [2]permit{}
 	return true
+}
+
+// permit is an answer that is asked for once.
+type permit byte
+
+const (
+	notAsked permit = iota
+	permitted
+	forbidden
+)
+
+// mayReply tells whether the connection may get the answer on a topic. Policies are asked
+// once for each topic that is published one request after another.
+func (c *client) mayReply(topic, suffix string) bool {
+	who := c.who.Load()
+	if who.Judge == nil {
+		return true // it may publish there, so it is its own
+	}
+	known := new(permit)
+	if s := &c.in; s.who == who && s.topic == topic && !who.Timed() {
+		known = &s.replies[0]
+		if suffix != "/accepted" {
+			known = &s.replies[1]
+		}
+	}
+	if *known == notAsked {
+		*known = forbidden
+		if who.MayReceive(topic+suffix, c.b.now()) {
+			*known = permitted
+		}
+	}
+	if *known == forbidden {
+		c.deny("receive", topic+suffix, who.WhyNotReceive(topic+suffix, c.b.now()))
+	}
+	return *known == permitted
 }
 
 // cutField takes a field with a length of two bytes off the front.

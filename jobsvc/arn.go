@@ -14,13 +14,16 @@ var DefaultAccount = Account{Partition: "aws", Region: "us-east-1", ID: "1234567
 
 // ARN joins the parts of a resource: ARN("job", "fw-1").
 func (a Account) ARN(kind, name string) string {
-	return "arn:" + a.Partition + ":iot:" + a.Region + ":" + a.ID + ":" + kind + "/" + name
+	return a.Prefix() + kind + "/" + name
 }
+
+// Prefix is what every ARN of the account begins with, up to the kind.
+func (a Account) Prefix() string { return "arn:" + a.Partition + ":iot:" + a.Region + ":" + a.ID + ":" }
 
 // Parse splits an ARN of this account into kind and name. ok is false for
 // anything else: another partition, service, region or account included.
 func (a Account) Parse(arn string) (kind, name string, ok bool) {
-	rest, ok := strings.CutPrefix(arn, "arn:"+a.Partition+":iot:"+a.Region+":"+a.ID+":")
+	rest, ok := strings.CutPrefix(arn, a.Prefix())
 	if !ok {
 		return "", "", false
 	}

@@ -124,6 +124,8 @@ type Binding struct {
 	Certificate
 	Things   []string
 	Policies []string // names of the policies attached to it
+	// Exclusive: the attachment to its thing is EXCLUSIVE_THING.
+	Exclusive bool
 }
 
 var cognitoIdentity = regexp.MustCompile(`^[a-z0-9-]{1,55}:[0-9a-fA-F-]{1,55}$`)

@@ -70,7 +70,7 @@ var importRules = []importRule{
 		why: "the service model is a table of constraints: it does not know what operations mean",
 	},
 	{
-		of: []string{"jobsvc/auth"}, only: []string{"jobsvc", "jobsvc/wire"}, external: true,
+		of: []string{"jobsvc/auth"}, only: []string{"jobsvc", "jobsvc/policy", "jobsvc/wire"}, external: true,
 		why: "auth takes values and gives decisions: it knows no store and no engine",
 	},
 	{

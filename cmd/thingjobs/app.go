@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thingjobs/thingjobs/broker"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
 	"github.com/thingjobs/thingjobs/jobsvc/engine"
 	"github.com/thingjobs/thingjobs/jobsvc/httpapi"
 	"github.com/thingjobs/thingjobs/jobsvc/scheduler"
@@ -118,7 +119,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	}
 	a.brk, err = broker.New(broker.Options{
 		Engine: a.eng, Documents: a.sign, Link: link, Logger: log, Registerer: a.reg,
-		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
+		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates, AuthMode: auth.Mode(cfg.Auth.Mode),
 	})
 	if err != nil {
 		return nil, err
@@ -131,6 +132,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 		Engine:          a.eng,
 		Account:         cfg.account(),
 		EndpointAddress: a.endpointAddress,
+		Denials:         a.brk.Denials,
 		PerSecond:       cfg.limits().PerSecond,
 		Logger:          log,
 		Metrics:         a.reg,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/broker"
+	"github.com/thingjobs/thingjobs/jobsvc/auth"
 )
 
 // EventsConfig is about $aws/events/.
@@ -16,6 +17,8 @@ type EventsConfig struct {
 
 // AuthConfig is about who may do what over MQTT.
 type AuthConfig struct {
+	Mode string `yaml:"mode" name:"mode" default:"auto" enum:"auto,things,policy" help:"What decides about devices over MQTT. auto: their policies, where the certificate or a group of its thing has any; else the things that the certificate is attached to. things: those alone. policy: policies alone, no policy means no rights."`
+
 	OperatorCertificates []string `yaml:"operatorCertificates" name:"operator-certificates" help:"IDs of certificates that may subscribe to $$aws/events/ over MQTT. They need no thing. Make one with thingjobs operator certificate."`
 }
 
@@ -24,6 +27,11 @@ var certificateIDPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 func (c *Config) validateEvents(bad func(key, format string, args ...any)) {
 	if c.Events.KeepAfterRestart < 0 {
 		bad("events.keepAfterRestart", "durations are not negative")
+	}
+	switch auth.Mode(c.Auth.Mode) {
+	case auth.ModeAuto, auth.ModeThings, auth.ModePolicy:
+	default:
+		bad("auth.mode", "%q is none of auto, things and policy", c.Auth.Mode)
 	}
 	for _, id := range c.Auth.OperatorCertificates {
 		if !certificateIDPattern.MatchString(id) {

@@ -38,7 +38,7 @@ func TestEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		args := []string{"-oL", sub, "-h", "localhost", "-p", mqttPort(e.MQTTS), "-q", "1", "-i", clientID, "-d", "-v", "-t", "$aws/events/#",
+		args := []string{"-oL", sub, "-h", "localhost", "-p", mqttPort(e.MQTTS), "-q", "1", "-i", clientID, "-d", "-v", "-t", "$aws/events/job/#", "-t", "$aws/events/jobExecution/#",
 			"--cafile", filepath.Join(folder, "ca.pem"), "--cert", filepath.Join(folder, "operator.pem.crt"), "--key", filepath.Join(folder, "operator.key")}
 		l := startBackground(t, tool(t, "stdbuf"), append(args, more...)...)
 		l.line("Subscribed (mid")

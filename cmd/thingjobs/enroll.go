@@ -138,9 +138,11 @@ func (e *enroller) policy(ctx context.Context, thingARN string) error {
 	doc, err := json.Marshal(map[string]any{
 		"Version": "2012-10-17",
 		"Statement": []map[string]any{
-			{"Effect": "Allow", "Action": "iot:Connect", "Resource": arn("client", thing)},
+			// Agents open several connections, as pump-1 and pump-1#2.
+			{"Effect": "Allow", "Action": "iot:Connect", "Resource": []string{arn("client", thing), arn("client", thing+"#*")}},
 			{"Effect": "Allow", "Action": []string{"iot:Publish", "iot:Receive"}, "Resource": arn("topic", "$aws/things/"+thing+"/jobs/*")},
-			{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": arn("topicfilter", "$aws/things/"+thing+"/jobs/*")},
+			// They subscribe to shadows by habit, where nothing is ever published.
+			{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": arn("topicfilter", "$aws/things/"+thing+"/*")},
 			{"Effect": "Allow", "Action": "iotjobsdata:*", "Resource": arn("thing", thing)},
 		},
 	})

@@ -1,6 +1,6 @@
 // Command thingjobs is the job broker: one binary with subcommands.
 //
-// serve runs it; env, enroll, operator and demo help a person at a shell. Everything a package
+// serve runs it; env, enroll, operator, denials and demo help a person at a shell. Everything a package
 // needs is handed to it in app.go, the only place that knows them all.
 package main
 
@@ -27,6 +27,7 @@ type cli struct {
 	Operator operatorCmd `cmd:"" help:"Create, list and revoke the access keys of operators, and make their certificates."`
 	Explain  explainCmd  `cmd:"" help:"Tell what the queue of a thing holds, and why nothing else comes."`
 	Presign  presignCmd  `cmd:"" help:"Check the presigned URLs of a job."`
+	Denials  denialsCmd  `cmd:"" help:"List what connections of MQTT were refused: who, what, why, and what may have been meant."`
 	Demo     demoCmd     `cmd:"" help:"Run the main job from start to end with simulated devices."`
 	Config   configCmd   `cmd:"" help:"Show or check the configuration."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

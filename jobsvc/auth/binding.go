@@ -6,16 +6,14 @@ import (
 	"time"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/policy"
 	"github.com/thingjobs/thingjobs/jobsvc/wire"
 )
 
 // Connection is what one MQTT connection may act for. It is a value: when a
-// certificate or its things change, a new one takes its place.
+// certificate, its things or its policies change, a new one takes its place.
 //
-// Policies attached to a certificate are not judged yet: every certificate is
-// under the rules for those that have none. TODO(spec): auth.mode, broker 6.5.
-//
-// spec: broker 6.3.
+// spec: broker 6.3, 6.5.
 type Connection struct {
 	ClientID      string
 	CertificateID string   // "" when the connection proved nothing
@@ -23,6 +21,10 @@ type Connection struct {
 	AccessKeyID   string   // of an operator who signed with one
 	// Operator: may subscribe to events, and need not have a thing.
 	Operator bool
+	// Judge holds the policies that decide. nil: Things do.
+	Judge *policy.Judge
+	// Groups are the thing groups that were looked at for policies.
+	Groups []string
 }
 
 // Refusal says why a connection is not let in. It is an error of the caller, fit
@@ -138,26 +140,72 @@ func thingOf(clientID string) string {
 	return name
 }
 
-// MayPublish tells whether the topic is below jobs of a bound thing. Which of
-// those topics are the service's own is for the broker to say: they stay closed
-// whatever a connection may.
-func (c *Connection) MayPublish(topic string) bool {
-	rest, ok := c.own(topic)
-	return ok && strings.HasPrefix(rest, "jobs/")
+// MayPublish tells whether the topic is below jobs of a bound thing, or policies allow it;
+// with retain they must allow that, too. Which of those topics are the service's own is for
+// the broker to say: they stay closed whatever a connection may.
+func (c *Connection) MayPublish(topic string, retain bool, now time.Time) bool {
+	if c.Judge == nil {
+		rest, ok := c.own(topic)
+		return ok && strings.HasPrefix(rest, "jobs/")
+	}
+	return c.allowed("iot:Publish", policy.TopicResource, topic, now) &&
+		(!retain || c.allowed("iot:RetainPublish", policy.TopicResource, topic, now))
 }
 
 // MaySubscribe tells whether the filter is below a bound thing, named literally, or an
-// operator's below $aws/events/. Nobody has shared subscriptions.
-func (c *Connection) MaySubscribe(filter string) bool {
-	_, ok := c.own(filter)
-	return ok || c.Operator && strings.HasPrefix(filter, wire.EventTopics)
+// operator's below $aws/events/; or whether policies allow it. Nobody has shared
+// subscriptions, and nobody what else begins with $.
+func (c *Connection) MaySubscribe(filter string, now time.Time) bool {
+	if c.Judge == nil {
+		_, ok := c.own(filter)
+		return ok || c.mayWatch(filter)
+	}
+	return !closedFilter(filter) && c.granted("iot:Subscribe", policy.FilterResource, filter, now)
 }
 
 // MayReceive tells whether a message on the topic may be delivered, whatever
 // filter asked for it.
-func (c *Connection) MayReceive(topic string) bool {
-	_, ok := c.own(topic)
-	return ok || c.Operator && strings.HasPrefix(topic, wire.EventTopics)
+func (c *Connection) MayReceive(topic string, now time.Time) bool {
+	if c.Judge == nil {
+		_, ok := c.own(topic)
+		return ok || c.mayWatch(topic)
+	}
+	return c.granted("iot:Receive", policy.TopicResource, topic, now)
+}
+
+// Timed: what the connection may do can change with the time of day alone.
+func (c *Connection) Timed() bool { return c.Judge != nil && c.Judge.Timed }
+
+func (c *Connection) allowed(action, kind, name string, now time.Time) bool {
+	return c.Judge.Decide(action, kind, name, now) == policy.Allowed
+}
+
+// granted is allowed, or an operator's by the configuration unless a policy forbids it.
+func (c *Connection) granted(action, kind, name string, now time.Time) bool {
+	switch c.Judge.Decide(action, kind, name, now) {
+	case policy.Allowed:
+		return true
+	case policy.ExplicitDeny:
+		return false
+	}
+	return c.mayWatch(name)
+}
+
+// mayWatch tells whether an operator may subscribe to, or get, events.
+func (c *Connection) mayWatch(topic string) bool {
+	return c.Operator && strings.HasPrefix(topic, wire.EventTopics)
+}
+
+// closedFilter tells whether nobody may have a filter, whatever policies say: what begins
+// with $ is the service's, and of that only things and events are there. The name of the
+// thing must be given.
+func closedFilter(filter string) bool {
+	rest, ok := strings.CutPrefix(filter, "$aws/things/")
+	if ok {
+		thing, _, more := strings.Cut(rest, "/")
+		return !more || thing == "+"
+	}
+	return strings.HasPrefix(filter, "$") && !strings.HasPrefix(filter, wire.EventTopics)
 }
 
 // Bound tells whether the connection may act for the thing.

@@ -117,10 +117,10 @@ func TestBindOperator(t *testing.T) {
 		"$aws/events/#": true, "$aws/events/job/+/completed": true, "$aws/events": false, "$aws/#": false, "#": false, "$aws/+/job/#": false,
 		"$aws/eventsx/a": false, "$aws/things/pump-1/jobs/notify": false,
 	} {
-		if op.MaySubscribe(topic) != may || op.MayReceive(topic) != may {
-			t.Errorf("an operator and %s: subscribe %v, receive %v", topic, op.MaySubscribe(topic), op.MayReceive(topic))
+		if op.MaySubscribe(topic, time.Time{}) != may || op.MayReceive(topic, time.Time{}) != may {
+			t.Errorf("an operator and %s: subscribe %v, receive %v", topic, op.MaySubscribe(topic, time.Time{}), op.MayReceive(topic, time.Time{}))
 		}
-		if op.MayPublish(topic) {
+		if op.MayPublish(topic, false, time.Time{}) {
 			t.Errorf("an operator may publish %s", topic)
 		}
 	}
@@ -155,13 +155,13 @@ func TestConnectionMay(t *testing.T) {
 		{"plant/pump-1", false, false},
 	}
 	for _, tt := range tests {
-		if got := c.MayPublish(tt.topic); got != tt.publish {
+		if got := c.MayPublish(tt.topic, false, time.Time{}); got != tt.publish {
 			t.Errorf("MayPublish(%q) = %v", tt.topic, got)
 		}
-		if got := c.MaySubscribe(tt.topic); got != tt.subscribe {
+		if got := c.MaySubscribe(tt.topic, time.Time{}); got != tt.subscribe {
 			t.Errorf("MaySubscribe(%q) = %v", tt.topic, got)
 		}
-		if got := c.MayReceive(tt.topic); got != tt.subscribe {
+		if got := c.MayReceive(tt.topic, time.Time{}); got != tt.subscribe {
 			t.Errorf("MayReceive(%q) = %v", tt.topic, got)
 		}
 	}

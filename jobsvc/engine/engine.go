@@ -65,12 +65,18 @@ type Documents interface {
 
 // Sessions hears of changes that live connections must feel at once. It must not block.
 type Sessions interface {
-	// CertificateChanged: its status or its things are not what they were.
+	// CertificateChanged: its status, its things or its policies are not what they were.
 	CertificateChanged(certificateID string)
 	// ThingDeleted: connections bound to it lose it.
 	ThingDeleted(thingName string)
 	// Connected lists the client IDs that are connected for a thing.
 	Connected(thingName string) []string
+	// ThingChanged: its type, its attributes or its groups are not what they were.
+	ThingChanged(thingName string)
+	// ThingGroupChanged: its policies are not what they were, or it was deleted.
+	ThingGroupChanged(groupName string)
+	// PolicyChanged: its default version is not what it was.
+	PolicyChanged(policyName string)
 }
 
 // Issuer makes device certificates with the installation's CA.
@@ -116,6 +122,8 @@ type Engine struct {
 	settle chan struct{}
 
 	eventsWanted atomic.Bool
+
+	compiledPolicies policyCache
 
 	dynamic  dynamicCache
 	presence presence

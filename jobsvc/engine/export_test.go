@@ -16,3 +16,13 @@ var WalkAgain = walkAgain
 
 // MaxFollowing is how many jobs may follow a target.
 const MaxFollowing = maxFollowing
+
+// MaxCompiledPolicies bounds the policies kept ready to be evaluated.
+const MaxCompiledPolicies = maxCompiledPolicies
+
+// CompiledPolicies is how many are.
+func (e *Engine) CompiledPolicies() int {
+	e.compiledPolicies.mu.Lock()
+	defer e.compiledPolicies.mu.Unlock()
+	return len(e.compiledPolicies.docs)
+}

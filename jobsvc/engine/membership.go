@@ -94,6 +94,7 @@ func (e *Engine) changeGroups(ctx context.Context, r *jobsvc.UpdateThingGroupsFo
 		}
 		return e.record(tx, t, m)
 	})
+	e.thingChanged(r.ThingName)
 	e.changed(ctx, events, err)
 	e.notify(hintsOf(events))
 	return storeError(err)

@@ -179,6 +179,7 @@ func (e *Engine) changePolicy(ctx context.Context, name string, change func(tx *
 		tx.PutPolicy(p)
 		return nil
 	})
+	e.policyChanged(name)
 	return storeError(err)
 }
 
@@ -280,6 +281,7 @@ func (e *Engine) DeletePolicy(ctx context.Context, name string) error {
 		tx.DeleteTags(store.Resource{Kind: jobsvc.ARNPolicy, Name: name})
 		return nil
 	})
+	e.policyChanged(name)
 	return storeError(err)
 }
 

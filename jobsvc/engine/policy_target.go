@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"maps"
 	"slices"
 
@@ -36,6 +34,7 @@ func (e *Engine) AttachPolicy(ctx context.Context, name, target string) error {
 	if err := e.roomForPolicy(ctx, name, target); err != nil {
 		return err
 	}
+	defer e.policyTargetChanged(target)
 	_, err = e.store.Update(ctx, store.PolicyScope(name), func(tx *store.Tx) error {
 		p, err := tx.Policy(name)
 		if err != nil {
@@ -109,6 +108,7 @@ func (e *Engine) DetachPolicy(ctx context.Context, name, target string) error {
 		tx.DetachPolicy(name, target)
 		return nil
 	})
+	e.policyTargetChanged(target)
 	return storeError(err)
 }
 
@@ -390,16 +390,13 @@ func (e *Engine) testTargets(ctx context.Context, r *jobsvc.TestAuthorizationReq
 	if err != nil {
 		return nil, err
 	}
-	if block, _ := pem.Decode([]byte(binding.PEM)); block != nil {
-		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-			c.Certificate = policy.CertificateValues(cert, id)
-		}
-	}
+	c.Certificate = certificateValues(&binding.Certificate)
 	targets := []string{e.opts.Account.ARN(jobsvc.ARNCert, id)}
-	if !slices.Contains(binding.Things, r.ClientID) {
+	tied := tiedThing(binding, r.ClientID)
+	if tied == "" {
 		return targets, nil
 	}
-	t, err := e.DescribeThing(ctx, r.ClientID)
+	t, err := e.DescribeThing(ctx, tied)
 	if err != nil {
 		return nil, err
 	}

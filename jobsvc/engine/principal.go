@@ -278,6 +278,7 @@ func (e *Engine) Binding(ctx context.Context, certificateID string) (*jobsvc.Bin
 		for i, t := range things {
 			if t != nil && t.ID == attached[i].ThingID {
 				b.Things = append(b.Things, t.Name)
+				b.Exclusive = attached[i].Exclusive
 			}
 		}
 		after = names[len(names)-1]

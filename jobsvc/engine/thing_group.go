@@ -315,7 +315,9 @@ func (e *Engine) deleteThingGroup(ctx context.Context, r *jobsvc.DeleteThingGrou
 		return storeError(err)
 	}
 	poke(e.wake)
-	return e.detachPolicies(ctx, r.ThingGroupName)
+	err = e.detachPolicies(ctx, r.ThingGroupName)
+	e.thingGroupChanged(r.ThingGroupName)
+	return err
 }
 
 // detachPolicies detaches every policy from a group, as long as there is none of that

@@ -15,12 +15,14 @@ var operatorOperations = []binding{
 	{"DELETE", "/operators/access-keys/{accessKeyId}", "DeleteAccessKey"},
 	{"GET", "/operators/things/{thingName}/explanation", "GetThingExplanation"},
 	{"POST", "/operators/jobs/{jobId}/check-presigned-urls", "CheckPresignedUrls"},
+	{"GET", "/operators/denials", "ListDenials"},
 }
 
 var operatorHandlers = map[string]handler{
 	"CreateAccessKey": (*api).createAccessKey,
 	"DeleteAccessKey": (*api).deleteAccessKey,
 	"ListAccessKeys":  (*api).listAccessKeys,
+	"ListDenials":     (*api).listDenials,
 
 	"GetThingExplanation": (*api).getThingExplanation,
 	"CheckPresignedUrls":  (*api).checkPresignedURLs,

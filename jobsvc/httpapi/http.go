@@ -44,6 +44,9 @@ type Options struct {
 	// number. Nil means any number.
 	PerSecond func(operation string) float64
 
+	// Denials gives what connections of MQTT were refused, the last first. Nil: nothing.
+	Denials func() []jobsvc.Denial
+
 	// TLS: a proxy in front ends TLS, so that a request is private though it
 	// comes without. Requests with TLS of their own need not be told.
 	TLS bool
@@ -74,6 +77,9 @@ func New(o Options) http.Handler {
 	}
 	if o.EndpointAddress == nil {
 		o.EndpointAddress = func(string) string { return "" }
+	}
+	if o.Denials == nil {
+		o.Denials = func() []jobsvc.Denial { return nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
