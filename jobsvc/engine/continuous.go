@@ -254,7 +254,7 @@ func (f *follower) leave(job *jobsvc.Job) error {
 	}
 	if x == nil {
 		last, err := f.tx.LastAttempt(f.thing.Name, job.ID)
-		if err == nil && last.Number > 0 && !last.Left && isOf(f.thing, last) {
+		if err == nil && last.Number > 0 && !last.Left && last.Of(f.thing.ID) {
 			f.tx.MarkLeft(f.thing.Name, job.ID, last)
 		}
 		return err
@@ -272,11 +272,6 @@ func (f *follower) leave(job *jobsvc.Job) error {
 	f.tx.After(removedFrom{job.ID})
 	f.note(job.NamespaceID)
 	return nil
-}
-
-// isOf tells whether an attempt was one of this thing, as far as it can be told.
-func isOf(t *jobsvc.Thing, a store.Attempt) bool {
-	return a.Execution == nil || a.Execution.ThingID == t.ID
 }
 
 // cover does what it means for a job that it covers the thing. entered tells that it did
@@ -301,7 +296,7 @@ func (f *follower) cover(job *jobsvc.Job, entered, first bool) (made bool, err e
 		if !first || !works {
 			return false, nil
 		}
-	case !isOf(f.thing, last): // one made again has done nothing yet
+	case !last.Of(f.thing.ID): // one made again has done nothing yet
 		if !works {
 			return false, nil
 		}

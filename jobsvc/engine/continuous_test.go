@@ -873,3 +873,36 @@ func TestContinuousCreatedWhileJoining(t *testing.T) {
 		}
 	}
 }
+
+// TestDeletedExecutionOfAnother: that an execution of a thing was deleted says nothing of
+// another thing that was made under its name: a target that covers it has it work, at once
+// or by the next walk.
+func TestDeletedExecutionOfAnother(t *testing.T) {
+	for _, first := range []string{"execution", "thing"} {
+		w := newExactWorld(t)
+		w.thing("a")
+		w.group("g", "", "a")
+		w.group("later", "")
+		w.follows("fw", groupARN("g"))
+		w.runTimers()
+		deleteExecution := func() {
+			w.must(w.DeleteJobExecution(w.ctx, &jobsvc.DeleteJobExecutionRequest{ThingName: "a", JobID: "fw", ExecutionNumber: 1, Force: true}))
+		}
+		if first == "execution" {
+			deleteExecution()
+		}
+		w.must(w.DeleteThing(w.ctx, &jobsvc.DeleteThingRequest{ThingName: "a"}))
+		w.thing("a")
+		if first == "thing" {
+			deleteExecution()
+		}
+		w.join("a", "later")
+		w.has("a", "fw", "")
+		_, err := w.AssociateTargetsWithJob(w.ctx, &jobsvc.AssociateTargetsWithJobRequest{JobID: "fw", Targets: []string{groupARN("later")}})
+		w.must(err)
+		w.runTimers()
+		if got := w.queueOf("a"); got != "fw/2 QUEUED" {
+			t.Errorf("the %s was deleted first: it sees %q", first, got)
+		}
+	}
+}

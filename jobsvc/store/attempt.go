@@ -7,19 +7,39 @@ import (
 	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
-// markLeft is the record of a deleted execution whose thing has left the targets since.
-// That of others is empty.
-var markLeft = []byte{1}
+// The mark of a deleted execution is in the place of its record: markByte, whether its
+// thing has left the targets since, and the thing's ID. Those of earlier programs have no
+// ID, and are empty or a single 1. Records of executions begin otherwise.
+const markByte = 0xff
+
+func encodeMark(left bool, thingID string) []byte {
+	mark := []byte{markByte, 0}
+	if left {
+		mark[1] = 1
+	}
+	return append(mark, thingID...)
+}
 
 // isMark tells the mark of a deleted execution from a record. nil is neither.
-func isMark(b []byte) bool { return b != nil && len(b) <= len(markLeft) }
+func isMark(b []byte) bool { return b != nil && (len(b) <= 1 || b[0] == markByte) }
+
+func decodeMark(b []byte) (left bool, thingID string) {
+	if len(b) < 2 {
+		return len(b) == 1, ""
+	}
+	return b[1] != 0, string(b[2:])
+}
 
 // Attempt is the last execution of a thing and a job that ended or was deleted.
 type Attempt struct {
 	Number    int64                // 0 when there is none
 	Execution *jobsvc.JobExecution // nil when it was deleted
+	ThingID   string               // "" when it is not known
 	Left      bool                 // the thing has left the targets of the CONTINUOUS job since
 }
+
+// Of tells whether it was one of the thing with that ID, as far as it is known.
+func (a *Attempt) Of(thingID string) bool { return a.ThingID == "" || a.ThingID == thingID }
 
 func attempt(thing string, prefix int, it kv.Item) (a Attempt, err error) {
 	c := cursor{it.Key[prefix:], true}
@@ -28,13 +48,13 @@ func attempt(thing string, prefix int, it kv.Item) (a Attempt, err error) {
 		return a, errDamaged(it.Key)
 	}
 	if isMark(it.Value) {
-		a.Left = len(it.Value) > 0
+		a.Left, a.ThingID = decodeMark(it.Value)
 		return a, nil
 	}
 	if a.Execution, err = decodeExecution(thing, it.Value); err != nil {
 		return a, err
 	}
-	a.Left = a.Execution.Uncovered
+	a.Left, a.ThingID = a.Execution.Uncovered, a.Execution.ThingID
 	return a, nil
 }
 
@@ -51,7 +71,7 @@ func (t *Tx) LastAttempt(thing, job string) (Attempt, error) {
 // MarkLeft notes of the last attempt that its thing has left the targets.
 func (t *Tx) MarkLeft(thing, job string, a Attempt) {
 	if a.Execution == nil {
-		t.tx.Put(endedKey(thing, job, a.Number), markLeft)
+		t.tx.Put(endedKey(thing, job, a.Number), encodeMark(true, a.ThingID))
 		return
 	}
 	x := *a.Execution
@@ -122,7 +142,7 @@ func (s *Store) Served(ctx context.Context, job string, things []GroupMember) ([
 		if err != nil {
 			return nil, err
 		}
-		served[i] = !a.Left && (a.Execution == nil || a.Execution.ThingID == m.ThingID)
+		served[i] = !a.Left && a.Of(m.ThingID)
 	}
 	return served, nil
 }

@@ -69,11 +69,7 @@ func (t *Tx) DeleteEnded(thing, job string, number int64) {
 // known whether its thing has left the targets since. The mark goes with the job:
 // DeletedRefs finds it.
 func (t *Tx) MarkDeleted(e *jobsvc.JobExecution) {
-	mark := []byte{}
-	if e.Uncovered {
-		mark = markLeft
-	}
-	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), mark)
+	t.tx.Put(endedKey(e.ThingName, e.JobID, e.ExecutionNumber), encodeMark(e.Uncovered, e.ThingID))
 	t.tx.Put(indexKey(e.JobID, deletedByte, e.QueuedAt, e.ThingName, e.ExecutionNumber), []byte{})
 }
 

@@ -18,7 +18,7 @@ const Version = 2
 const (
 	tagThing          = 'g' // thing → Thing                                        scope thing
 	tagQueue          = 'q' // thing → Queue                                        scope thing
-	tagEnded          = 'h' // thing, job, number → JobExecution, empty when deleted scope thing
+	tagEnded          = 'h' // thing, job, number → JobExecution, or its mark       scope thing
 	tagMember         = 'm' // thing, group → Membership                            scope thing
 	tagGroupThing     = 'M' // group, thing → Membership                            scope thing
 	tagLeft           = 'n' // leftAt, thing, group → –                             scope thing
