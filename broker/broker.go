@@ -34,6 +34,13 @@ type engineAPI interface {
 	ThingExists(ctx context.Context, name string) (bool, error)
 	ThingConnected(thing string, connected bool, at time.Time)
 
+	Now(ctx context.Context) (time.Time, error)
+	ThingVersions(ctx context.Context, things []string) ([]jobsvc.ThingVersions, error)
+	Session(ctx context.Context, clientID string) (*jobsvc.Session, error)
+	SaveSession(ctx context.Context, s *jobsvc.Session) error
+	DeleteSession(ctx context.Context, clientID string) error
+	SweepSessions(ctx context.Context, after string, limit int, started, now time.Time) (next string, left, expired int, err error)
+
 	Account() jobsvc.Account
 	WantEvents(wanted bool)
 	SaveEventPlaces(ctx context.Context, places map[string]int64) error
@@ -182,12 +189,15 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	if err := b.mqtt.AddHook(b.hook, nil); err != nil {
 		return nil, err
 	}
-	b.sessions = newSessions(b)
+	if b.sessions, err = newSessions(b); err != nil {
+		return nil, err
+	}
 	b.notifier = newNotifier(b)
 	if b.events, err = newEvents(b, o.Events); err != nil {
 		return nil, err
 	}
 	b.workers.Go(b.sessions.run)
+	b.workers.Go(b.sessions.sweep)
 	b.workers.Go(b.events.run)
 	for range notifyWorkers {
 		b.workers.Go(b.notifier.run)

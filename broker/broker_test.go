@@ -35,7 +35,8 @@ type fakeEngine struct {
 	connected              map[string]bool
 	presences              int // how often that changed
 
-	events eventLog
+	events   eventLog
+	sessions sessionLog
 }
 
 func (e *fakeEngine) GetPendingJobExecutions(_ context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {

@@ -101,7 +101,7 @@ func (h *hook) admit(c *client, cl *mqtt.Client, pk packets.Packet) *refusal {
 		err = mayWill(c, pk.Connect.WillTopic)
 	}
 	if err == nil {
-		err = h.b.sessions.claim(c, cl.ID)
+		err = h.b.sessions.claim(c, cl)
 	}
 	if r := (*auth.Refusal)(nil); errors.As(err, &r) {
 		return &refusal{5, codeNotAuthorized, r.Reason}
@@ -127,44 +127,37 @@ func mayWill(c *client, topic string) error {
 	return nil
 }
 
-// OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
-// another protocol version is not resumed: what it holds does not fit.
-func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
-	c := clientOf(cl)
-	if pk.Connect.Clean {
-		c.inherited = nil
-	}
-	old, ok := h.b.mqtt.Clients.Get(cl.ID)
-	if ok && (old.Properties.ProtocolVersion < 5) != (cl.Properties.ProtocolVersion < 5) {
-		c.inherited = nil
-		h.b.sessions.mu.Lock()
-		h.b.sessions.forget(old)
-		h.b.sessions.mu.Unlock()
-	}
-}
-
 // OnSessionEstablished runs after CONNACK, before the first packet is read. A
-// resumed session gets its subscriptions back, as far as it may still have them.
+// resumed session gets its subscriptions back, as far as it may still have them, and what
+// it missed.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := clientOf(cl)
-	disableSendQuota(cl) // inheriting may have reset it
+	disableSendQuota(cl)
 	c.letIn = true
 	h.b.metrics.connections.Inc()
-	who := c.who.Load()
 	if s := c.inheritedEvents; s != nil {
 		c.inheritedEvents = nil
-		if who.Operator && c.inherited != nil {
+		if c.who.Load().Operator {
 			h.b.events.resume(s, c)
 		} else {
 			h.b.events.forget(s)
 		}
 	}
-	for filter, qos := range c.inherited {
-		if who.MaySubscribe(filter) {
-			h.subscribe(c, filter, qos)
-		}
+	if c.resumed == nil {
+		return
 	}
-	c.inherited = nil
+	for _, f := range c.resumed.Subscriptions {
+		h.subscribe(c, f.Filter, f.QoS)
+	}
+	// Read behind the subscriptions: what changes from now on is notified.
+	versions, err := h.b.engine.ThingVersions(context.Background(), thingNames(c.resumed))
+	if err != nil {
+		h.b.log.Error("what a session missed is not known", "client", cl.ID, "err", err)
+		c.end(codeServerUnavailable, "the server cannot resume the session now")
+		return
+	}
+	h.b.notifier.resume(c, c.resumed, versions)
+	c.resumed = nil
 }
 
 func (h *hook) subscribe(c *client, filter string, qos byte) {
@@ -299,6 +292,10 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
 	c.suback = make([]byte, len(pk.Filters))
 	who := c.who.Load()
+	var change subscriptionChange
+	if c.persistent() {
+		change.begin(c, pk.Filters)
+	}
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
@@ -316,8 +313,11 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
 		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
 			code, reason = codeQuota, "too many subscriptions on the connection"
+		case change.err != nil:
+			code, reason = codeUnspecified, "the session cannot be stored now"
 		default:
 			code = min(f.Qos, 1) // QoS 2 is granted as 1
+			change.note(c, f.Filter, code)
 			h.subscribe(c, f.Filter, code)
 		}
 		if reason != "" {
@@ -326,6 +326,14 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		c.suback[i] = code
 		f.Filter = ""
 	}
+	if change.any && h.b.sessions.saveChange(c, &change) != nil {
+		h.undo(c, &change)
+		for i, code := range c.suback {
+			if code < codeUnspecified {
+				c.suback[i] = codeUnspecified
+			}
+		}
+	}
 	return pk
 }
 
@@ -333,18 +341,32 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := clientOf(cl)
 	c.unsuback = make([]byte, len(pk.Filters))
+	changed := false
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if _, ok := c.filters[f.Filter]; ok {
-			delete(c.filters, f.Filter)
-			h.b.notifier.unsubscribe(c, f.Filter)
-			h.b.events.unsubscribe(c, f.Filter)
+			changed = true
+			h.unsubscribe(c, f.Filter)
 		} else {
 			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
 		}
 		f.Filter = ""
 	}
+	if changed && c.persistent() {
+		if err := h.b.sessions.save(c, nil, false); err != nil {
+			// Not acknowledged, or 3.1.1 would take it for done.
+			h.b.log.Error("a session is not stored", "client", cl.ID, "err", err)
+			c.end(codeServerUnavailable, "the session cannot be stored now")
+			c.Conn.Close()
+		}
+	}
 	return pk
+}
+
+func (h *hook) unsubscribe(c *client, filter string) {
+	delete(c.filters, filter)
+	h.b.notifier.unsubscribe(c, filter)
+	h.b.events.unsubscribe(c, filter)
 }
 
 // validFilter tells whether wildcards stand where they may.

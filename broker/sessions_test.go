@@ -277,11 +277,14 @@ func TestSessionResume(t *testing.T) {
 		d.conn.Close()
 		synctest.Wait()
 		e.set("pump-1", "", jobsvc.ThingQueue{SetVersion: 1})
-		b.Notify(hint("pump-1", 1, 0)) // missed: it is for the device to ask
+		b.Notify(hint("pump-1", 1, 0)) // missed
 
 		d = newDevice(t, dial(t, b, id), version)
 		if present, _ := d.connect(o); !present {
 			t.Fatal("the session is gone")
+		}
+		if topic, _, _, _ := d.published(); topic != jobs+"notify" {
+			t.Errorf("got %s", topic)
 		}
 		d.quiet()
 		e.set("pump-1", "", jobsvc.ThingQueue{SetVersion: 2})
@@ -311,8 +314,8 @@ func TestSessionResume(t *testing.T) {
 		if subs := b.mqtt.Topics.Subscribers(jobs + "notify").Subscriptions; len(subs) != 0 {
 			t.Errorf("subscriptions after expiry: %v", subs)
 		}
-		if len(b.notifier.watches) != 0 || len(b.sessions.stored) != 0 || len(b.sessions.storedFor) != 0 {
-			t.Errorf("left: %v, %v, %v", b.notifier.watches, b.sessions.stored, b.sessions.storedFor)
+		if len(b.notifier.watches) != 0 || len(e.sessions.stored) != 0 {
+			t.Errorf("left: %v, %v", b.notifier.watches, e.sessions.stored)
 		}
 
 		// It ends with its thing.
@@ -322,6 +325,7 @@ func TestSessionResume(t *testing.T) {
 		d.conn.Close()
 		synctest.Wait()
 		b.Sessions().ThingDeleted("pump-1")
+		e.recreate("pump-1")
 		d = newDevice(t, dial(t, b, id), version)
 		if present, _ := d.connect(o); present {
 			t.Error("the session of a deleted thing was resumed")
