@@ -111,7 +111,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	}
 	a.brk, err = broker.New(broker.Options{
 		Engine: a.eng, Documents: signer, Link: link, Logger: log, Registerer: a.reg,
-		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
+		Limits: cfg.brokerLimits(), Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates,
 	})
 	if err != nil {
 		return nil, err
