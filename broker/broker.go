@@ -39,7 +39,7 @@ type engineAPI interface {
 	Session(ctx context.Context, clientID string) (*jobsvc.Session, error)
 	SaveSession(ctx context.Context, s *jobsvc.Session) error
 	DeleteSession(ctx context.Context, clientID string) error
-	SweepSessions(ctx context.Context, after string, limit int, started, now time.Time) (next string, left, expired int, err error)
+	SweepSessions(ctx context.Context, after string, limit int, started, now time.Time, connected func(clientID string) bool) (next string, left, expired int, err error)
 
 	Account() jobsvc.Account
 	WantEvents(wanted bool)

@@ -98,11 +98,8 @@ func (s *Sessions) resume(c *client, cl *mqtt.Client) error {
 // that it has subscriptions to is not the one it was.
 func (s *Sessions) over(ctx context.Context, rec *jobsvc.Session, now time.Time) (bool, error) {
 	left := *rec
-	if left.DisconnectedAt.IsZero() { // the end of the connection was not noted
-		left.DisconnectedAt = left.ConnectedAt
-		if left.ConnectedAt.Before(s.started) {
-			left.DisconnectedAt = s.started
-		}
+	if left.DisconnectedAt.IsZero() && left.ConnectedAt.Before(s.started) { // a process before this one had the connection
+		left.DisconnectedAt = s.started
 	}
 	if left.Expired(now) {
 		return true, nil
@@ -181,10 +178,10 @@ func (s *Sessions) save(c *client, before map[string]jobsvc.ThingVersions, ended
 	}
 	slices.SortFunc(rec.Subscriptions, func(a, b jobsvc.SessionSubscription) int { return strings.Compare(a.Filter, b.Filter) })
 	slices.SortFunc(rec.Things, func(a, b jobsvc.SessionThing) int { return strings.Compare(a.Name, b.Name) })
+	c.recorded = true // or may be
 	if err := s.b.engine.SaveSession(ctx, rec); err != nil {
 		return err
 	}
-	c.recorded = true
 	if created {
 		s.b.metrics.sessions.Inc()
 	}
@@ -348,6 +345,13 @@ func (s *Sessions) sweep() {
 	}
 }
 
+// connected tells whether the client ID has a connection, or one is about to get it.
+func (s *Sessions) connected(clientID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[clientID] != nil || s.claiming[clientID] != nil
+}
+
 func (s *Sessions) sweepOnce() error {
 	now, err := s.b.engine.Now(s.ctx)
 	if err != nil {
@@ -355,7 +359,7 @@ func (s *Sessions) sweepOnce() error {
 	}
 	total, after := 0, ""
 	for {
-		next, left, expired, err := s.b.engine.SweepSessions(s.ctx, after, sweepPage, s.started, now)
+		next, left, expired, err := s.b.engine.SweepSessions(s.ctx, after, sweepPage, s.started, now, s.connected)
 		if err != nil {
 			return err
 		}

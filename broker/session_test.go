@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/engine"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/memkv"
 )
 
 // sessionLog is what a fakeEngine stores of sessions.
@@ -23,8 +26,8 @@ type sessionLog struct {
 	stored     map[string]*jobsvc.Session
 	recreated  map[string]int // how often a thing was deleted and made again
 	writes     int
-	fail       bool   // nothing is stored any more
-	onVersions func() // called after versions were read
+	fail       bool         // nothing is stored any more
+	onVersions func() error // called after versions were read
 }
 
 func (e *fakeEngine) Now(context.Context) (time.Time, error) { return time.Now(), nil }
@@ -47,7 +50,9 @@ func (e *fakeEngine) ThingVersions(_ context.Context, things []string) ([]jobsvc
 	hook := e.sessions.onVersions
 	e.sessions.Unlock()
 	if hook != nil {
-		hook()
+		if err := hook(); err != nil {
+			return nil, err
+		}
 	}
 	return versions, nil
 }
@@ -96,11 +101,14 @@ func (e *fakeEngine) DeleteSession(_ context.Context, id string) error {
 	return e.sessions.write(id, nil)
 }
 
-func (e *fakeEngine) SweepSessions(_ context.Context, _ string, _ int, _, now time.Time) (string, int, int, error) {
+func (e *fakeEngine) SweepSessions(_ context.Context, _ string, _ int, _, now time.Time, connected func(string) bool) (string, int, int, error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
 	expired := 0
 	for id, s := range e.sessions.stored {
+		if s.DisconnectedAt.IsZero() && !connected(id) {
+			s.DisconnectedAt = now
+		}
 		if s.Expired(now) {
 			delete(e.sessions.stored, id)
 			expired++
@@ -638,11 +646,12 @@ func TestSessionRace(t *testing.T) {
 		other.notified("notify", true)
 		n := 0
 		e.sessions.Lock()
-		e.sessions.onVersions = func() {
+		e.sessions.onVersions = func() error {
 			if n++; n == 2 { // behind the subscriptions, and read already
 				e.set("pump-1", "", state(2, 2))
 				b.Notify(hint("pump-1", 2, 2))
 			}
+			return nil
 		}
 		e.sessions.Unlock()
 		d, _ = back(t, b, e, version, session("pump-1"))
@@ -690,4 +699,189 @@ func (d *device) unsubscribe(id uint16, filters ...string) {
 	if p := d.next(); p.header != 0xB0 {
 		d.t.Fatalf("got packet %x %x, want UNSUBACK", p.header, p.body)
 	}
+}
+
+// TestSessionsEngine is the same with the real engine and store: a device that is away
+// while jobs are made, and a thing that is made again.
+func TestSessionsEngine(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		db := memkv.Open(memkv.Options{ScopeOf: store.ScopeOf, RunTwice: true})
+		var eng *engine.Engine
+		var b *Broker
+		start := func() {
+			t.Helper()
+			s, err := store.Open(t.Context(), db)
+			must(err)
+			link := new(Link)
+			eng = engine.New(s, engine.Options{Notifier: link, Sessions: link})
+			b, err = New(Options{Engine: eng, Link: link})
+			must(err)
+		}
+		kill := func() { // nothing more reaches the store
+			t.Helper()
+			old := b
+			db = db.Reopen()
+			must(old.Close(t.Context()))
+		}
+		work := func() {
+			t.Helper()
+			for again := true; again; {
+				again = false
+				timers, err := eng.Timers(t.Context(), 100)
+				must(err)
+				now, err := eng.Now(t.Context())
+				must(err)
+				for _, timer := range timers {
+					if !timer.Due.After(now) {
+						must(eng.Fire(t.Context(), timer, now))
+						again = true
+					}
+				}
+			}
+			must(eng.Settle(t.Context()))
+		}
+		create := func(id string) {
+			t.Helper()
+			doc := `{"job":"` + id + `"}`
+			_, err := eng.CreateJob(t.Context(), &jobsvc.CreateJobRequest{JobID: id, Targets: []string{eng.Account().ARN(jobsvc.ARNThing, "pump-1")}, Document: &doc})
+			must(err)
+			work()
+		}
+		connect := func() (*device, bool) {
+			t.Helper()
+			d := newDevice(t, dial(t, b, Identity{Insecure: true}), version)
+			present, code := d.connect(session("pump-1"))
+			if code != 0 {
+				t.Fatalf("CONNACK %#x", code)
+			}
+			return d, present
+		}
+		start()
+		_, err := eng.CreateThing(t.Context(), &jobsvc.CreateThingRequest{ThingName: "pump-1"})
+		must(err)
+		create("early")
+		d, _ := connect()
+		d.subscribe(1, jobs+"#")
+		d.quiet()
+		create("one")
+		d.notified("notify", true)
+		d.conn.Close()
+		synctest.Wait()
+		create("two")
+		create("three")
+		kill()
+		start()
+		d, present := connect()
+		if !present {
+			t.Fatal("no session")
+		}
+		p, _ := d.notified("notify", true)
+		contains(t, string(p.body), `"early"`, `"one"`, `"two"`, `"three"`)
+		d.quiet() // the head is the same
+		d.publish(jobs+"start-next", "{}", 0)
+		d.reply(jobs + "start-next/accepted")
+		d.publish(jobs+"early/update", `{"status":"SUCCEEDED"}`, 0)
+		d.reply(jobs + "early/update/accepted")
+		d.notified("notify", true)
+		p, _ = d.notified("notify-next", false)
+		contains(t, string(p.body), `{"job":"one"}`)
+		synctest.Wait()
+		kill() // not acknowledged, and not stored that it was sent
+		start()
+		if d, present = connect(); !present {
+			t.Fatal("no session after the second kill")
+		}
+		d.notified("notify", true)
+		p, _ = d.notified("notify-next", true)
+		contains(t, string(p.body), `{"job":"one"}`)
+		d.quiet()
+		d.conn.Close()
+		synctest.Wait()
+		must(eng.DeleteThing(t.Context(), &jobsvc.DeleteThingRequest{ThingName: "pump-1"}))
+		work()
+		_, err = eng.CreateThing(t.Context(), &jobsvc.CreateThingRequest{ThingName: "pump-1"})
+		must(err)
+		if d, present = connect(); present {
+			t.Error("the session of a thing of the same name")
+		}
+		create("new")
+		d.quiet()
+		must(b.Close(t.Context()))
+	})
+}
+
+// TestSessionResumeFails: the store fails when CONNACK is out and what the session missed
+// is to be read. The connection ends, and the session is as it was.
+func TestSessionResumeFails(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		b := startBroker(t, e, nil)
+		d, _ := back(t, b, e, version, session("pump-1"))
+		d.subscribe(1, jobs+"notify")
+		d.conn.Close()
+		synctest.Wait()
+		e.set("pump-1", "", state(1, 1))
+		n := 0
+		e.sessions.onVersions = func() error {
+			if n++; n == 2 {
+				return errNotStored
+			}
+			return nil
+		}
+		d, _ = back(t, b, e, version, session("pump-1"))
+		if version == 5 {
+			d.disconnected(codeServerUnavailable)
+		} else {
+			d.closed()
+		}
+		synctest.Wait()
+		if s := e.session("pump-1"); s == nil || s.DisconnectedAt.IsZero() || len(s.Subscriptions) != 1 {
+			t.Fatalf("stored: %+v", s)
+		}
+		d, present := back(t, b, e, version, session("pump-1"))
+		if !present {
+			t.Fatal("no session")
+		}
+		d.notified("notify", true)
+		d.quiet()
+	})
+}
+
+// TestSessionEnding: what is due while a connection ends is not written any more, and not
+// lost.
+func TestSessionEnding(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{}
+		b := startBroker(t, e, nil)
+		id := e.certificate("gw", "pump-1", "pump-2")
+		d := newDevice(t, dial(t, b, id), version)
+		d.connect(session("gateway"))
+		d.subscribe(1, jobs+"notify")
+		asked, answer := make(chan struct{}), make(chan struct{})
+		e.pending = func(string) (*jobsvc.PendingJobExecutions, error) {
+			close(asked)
+			<-answer
+			return &jobsvc.PendingJobExecutions{}, nil
+		}
+		d.publish("$aws/things/pump-2/jobs/get", "", 0)
+		<-asked
+		b.Sessions().Kick("gateway", "because")
+		e.set("pump-1", "", state(1, 1))
+		b.Notify(hint("pump-1", 1, 1))
+		synctest.Wait()
+		close(answer)
+		synctest.Wait()
+		d = newDevice(t, dial(t, b, id), version)
+		if present, _ := d.connect(session("gateway")); !present {
+			t.Fatal("no session")
+		}
+		d.notified("notify", true)
+		d.quiet()
+	})
 }

@@ -36,29 +36,38 @@ func (e *Engine) DeleteSession(ctx context.Context, clientID string) error {
 
 // SweepSessions looks at up to limit sessions whose client IDs come after one, and goes on
 // with next, which is "" at the end. Those that are over at now are taken away. Those
-// whose connection a process before this one did not see end count as left since started,
-// when this one began. It gives how many there are left, and how many it took away.
-func (e *Engine) SweepSessions(ctx context.Context, after string, limit int, started, now time.Time) (next string, left, expired int, err error) {
+// whose connection ended without a note of it, because the process or the store failed,
+// count as left since started, when this process began, or since now. connected tells
+// whether a client ID has a connection, or is about to get one; it is asked after the
+// session was read. SweepSessions gives how many there are left, and how many it took away.
+func (e *Engine) SweepSessions(ctx context.Context, after string, limit int, started, now time.Time, connected func(clientID string) bool) (next string, left, expired int, err error) {
 	sessions, next, err := e.store.Sessions(ctx, after, limit)
 	if err != nil {
 		return "", 0, 0, storeError(err)
 	}
 	var ops []store.Op
 	for i := range sessions {
-		id := sessions[i].ClientID
+		was := &sessions[i]
 		left++
-		if was := sessions[i]; !leaveSession(&sessions[i], started) && !was.Expired(now) {
+		lost := was.DisconnectedAt.IsZero() && !connected(was.ClientID)
+		if !lost && !was.Expired(now) {
 			continue
 		}
-		ops = append(ops, store.Op{Scope: store.SessionScope(id), Fn: func(tx *store.Tx) error {
-			s, err := tx.Session(id)
-			if err != nil || s == nil {
-				return err
+		ops = append(ops, store.Op{Scope: store.SessionScope(was.ClientID), Fn: func(tx *store.Tx) error {
+			s, err := tx.Session(was.ClientID)
+			if err != nil || s == nil || !s.ConnectedAt.Equal(was.ConnectedAt) {
+				return err // it is not the one that was looked at
 			}
-			changed := leaveSession(s, started)
+			changed := lost && s.DisconnectedAt.IsZero()
+			if changed {
+				s.DisconnectedAt = now
+				if s.ConnectedAt.Before(started) {
+					s.DisconnectedAt = started
+				}
+			}
 			switch {
 			case s.Expired(now):
-				tx.DeleteSession(id)
+				tx.DeleteSession(s.ClientID)
 				tx.After(sessionExpired{})
 			case changed:
 				tx.PutSession(s)
@@ -79,15 +88,6 @@ func (e *Engine) SweepSessions(ctx context.Context, after string, limit int, sta
 }
 
 type sessionExpired struct{}
-
-// leaveSession notes the end of a connection that ended with a process before this one.
-func leaveSession(s *jobsvc.Session, started time.Time) (changed bool) {
-	if !s.DisconnectedAt.IsZero() || !s.ConnectedAt.Before(started) {
-		return false
-	}
-	s.DisconnectedAt = started
-	return true
-}
 
 // ThingVersions tells how far the notifications of things are, in the order of the names.
 func (e *Engine) ThingVersions(ctx context.Context, things []string) ([]jobsvc.ThingVersions, error) {
