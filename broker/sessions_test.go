@@ -314,8 +314,9 @@ func TestSessionResume(t *testing.T) {
 		if subs := b.mqtt.Topics.Subscribers(jobs + "notify").Subscriptions; len(subs) != 0 {
 			t.Errorf("subscriptions after expiry: %v", subs)
 		}
-		if len(b.notifier.watches) != 0 || len(e.sessions.stored) != 0 {
-			t.Errorf("left: %v, %v", b.notifier.watches, e.sessions.stored)
+		synctest.Wait()
+		if s := e.session("pump-1"); len(b.notifier.watches) != 0 || s != nil {
+			t.Errorf("left: %v, %+v", b.notifier.watches, s)
 		}
 
 		// It ends with its thing.
