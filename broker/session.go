@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +25,11 @@ import (
 // connection write nothing.
 
 const (
-	// sweepEvery is how often it is looked for sessions that are over. A round takes a
-	// hundredth of the time at most.
+	// sweepEvery is the pause between two searches for sessions that are over. A page of
+	// them is followed by a pause too, so that a search takes a twentieth of the time,
+	// also after a start with a million sessions.
 	sweepEvery = time.Minute
-	sweepShare = 100
+	sweepShare = 20
 	sweepPage  = 500
 )
 
@@ -333,15 +333,26 @@ func (s *Sessions) put(c *client) (kept bool) {
 // sweep takes away sessions that are over, until the Broker closes.
 func (s *Sessions) sweep() {
 	for {
-		began := time.Now()
-		if err := s.sweepOnce(); err != nil && s.ctx.Err() == nil {
+		err := s.sweepOnce()
+		if s.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			s.b.log.Error("looking for sessions that are over", "err", err)
 		}
-		select {
-		case <-s.ctx.Done():
+		if s.pause(sweepEvery) != nil {
 			return
-		case <-time.After(max(sweepEvery, sweepShare*time.Since(began))):
 		}
+	}
+}
+
+// pause waits, and gives an error when the Broker closes.
+func (s *Sessions) pause(d time.Duration) error {
+	select {
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 
@@ -359,6 +370,7 @@ func (s *Sessions) sweepOnce() error {
 	}
 	total, after := 0, ""
 	for {
+		began := time.Now()
 		next, left, expired, err := s.b.engine.SweepSessions(s.ctx, after, sweepPage, s.started, now, s.connected)
 		if err != nil {
 			return err
@@ -369,8 +381,9 @@ func (s *Sessions) sweepOnce() error {
 			s.b.metrics.sessions.Set(float64(total))
 			return nil
 		}
-		if after = next; s.ctx.Err() != nil {
-			return errors.New("the broker is closing")
+		after = next
+		if err := s.pause(sweepShare * time.Since(began)); err != nil {
+			return err
 		}
 	}
 }
