@@ -279,7 +279,7 @@ func (n *notifier) tell(q *queue, r reading) {
 		n.count(true, "too_large")
 	case r.head > q.head:
 		n.deliver(q, true, r.head, r.next)
-		n.sabotage(q, r.next)
+		n.sabotage(q, r.head, r.next)
 		n.tellMissed(q, true, r.head)
 	default:
 		n.deliverMissed(q, true, r.head, r.next)
