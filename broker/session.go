@@ -74,17 +74,18 @@ func (s *Sessions) resume(c *client, cl *mqtt.Client) error {
 	if !over && !cl.Properties.Clean && rec.MQTTVersion == c.version {
 		c.resumed = rec
 	}
-	if c.resumed == nil || !c.persistent() {
-		if err := s.deleteRecord(ctx, cl.ID); err != nil {
+	rec.Subscriptions = slices.DeleteFunc(rec.Subscriptions, func(f jobsvc.SessionSubscription) bool { return !who.MaySubscribe(f.Filter) })
+	rec.Things = slices.DeleteFunc(rec.Things, func(t jobsvc.SessionThing) bool { return !who.Bound(t.Name) })
+	if c.resumed == nil || !c.persistent() { // the last time, if at all
+		if err = s.deleteRecord(ctx, cl.ID); err != nil {
 			c.resumed = nil
-			return err
+		} else if c.resumed != nil {
+			s.b.metrics.sessionsResumed.Inc()
 		}
-		return nil
+		return err
 	}
 	rec.CertificateID, rec.Owner, rec.Operator, rec.Expiry = who.CertificateID, who.Things, who.Operator, c.sessionExpiry()
 	rec.ConnectedAt, rec.DisconnectedAt = now, time.Time{}
-	rec.Subscriptions = slices.DeleteFunc(rec.Subscriptions, func(f jobsvc.SessionSubscription) bool { return !who.MaySubscribe(f.Filter) })
-	rec.Things = slices.DeleteFunc(rec.Things, func(t jobsvc.SessionThing) bool { return !who.Bound(t.Name) })
 	if err := s.b.engine.SaveSession(ctx, rec); err != nil {
 		c.resumed = nil
 		return err

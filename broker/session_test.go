@@ -599,6 +599,32 @@ func TestSessionGateway(t *testing.T) {
 	})
 }
 
+// TestSessionLostRight: what a device may no longer receive is taken from its session, also
+// when it resumes for the last time.
+func TestSessionLostRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		b := startBroker(t, e, nil)
+		id := e.certificate("gw", "pump-1", "pump-2")
+		d := newDevice(t, dial(t, b, id), 5)
+		d.connect(session("gateway"))
+		d.subscribe(1, jobs+"notify", "$aws/things/pump-2/jobs/notify")
+		d.conn.Close()
+		synctest.Wait()
+		e.change("gw", func(b *jobsvc.Binding) { b.Things = []string{"pump-1"} })
+		d = newDevice(t, dial(t, b, id), 5)
+		if present, _ := d.connect(connectOptions{id: "gateway", keep: true}); !present {
+			t.Fatal("no session")
+		}
+		synctest.Wait()
+		b.sessions.mu.Lock()
+		defer b.sessions.mu.Unlock()
+		if f := b.sessions.live["gateway"].filters; len(f) != 1 {
+			t.Errorf("subscriptions: %v", f)
+		}
+	})
+}
+
 // TestSessionUnsigned: a document that cannot be filled in when a session resumes is tried
 // again; the list goes out at once.
 func TestSessionUnsigned(t *testing.T) {
