@@ -66,10 +66,8 @@ func (b *Broker) letIn(c *client, cl *mqtt.Client) error {
 		}
 		return packets.ErrBadUsernameOrPassword
 	}
-	b.hook.OnSessionEstablish(cl, pk)
-	present := b.resumes(cl)
 	b.mqtt.Clients.Add(cl)
-	if err := b.mqtt.SendConnack(cl, packets.CodeSuccess, present, nil); err != nil {
+	if err := b.mqtt.SendConnack(cl, packets.CodeSuccess, clientOf(cl).resumed != nil, nil); err != nil {
 		return err
 	}
 	b.hook.OnSessionEstablished(cl, pk)
@@ -90,13 +88,6 @@ func (b *Broker) validateConnect(cl *mqtt.Client, pk *packets.Packet) packets.Co
 		return packets.ErrQosNotSupported
 	}
 	return code
-}
-
-// resumes tells whether the client finds a session of its ID. The connection that left
-// it is gone: Sessions.claim has waited for that.
-func (b *Broker) resumes(cl *mqtt.Client) bool {
-	old, ok := b.mqtt.Clients.Get(cl.ID)
-	return ok && !cl.Properties.Clean && (!old.Properties.Clean || old.Properties.ProtocolVersion >= 5)
 }
 
 // readPackets waits for packets and has them processed. nil means that the device or

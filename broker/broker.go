@@ -36,7 +36,15 @@ type engineAPI interface {
 	ConnectionJudge(ctx context.Context, b *jobsvc.Binding, clientID, sourceIP string, always bool) (j *policy.Judge, groups []string, err error)
 	PolicyDocument(ctx context.Context, name string) (*policy.Document, error)
 	ThingExists(ctx context.Context, name string) (bool, error)
+	AccessKey(ctx context.Context, id string) (*jobsvc.AccessKey, error)
 	ThingConnected(thing string, connected bool, at time.Time)
+
+	Now(ctx context.Context) (time.Time, error)
+	ThingVersions(ctx context.Context, things []string) ([]jobsvc.ThingVersions, error)
+	Session(ctx context.Context, clientID string) (*jobsvc.Session, error)
+	SaveSession(ctx context.Context, s *jobsvc.Session) error
+	DeleteSession(ctx context.Context, clientID string) error
+	SweepSessions(ctx context.Context, after string, limit int, started, now time.Time, connected func(clientID string) bool) (next string, left, expired int, err error)
 
 	Account() jobsvc.Account
 	WantEvents(wanted bool)
@@ -194,13 +202,16 @@ func newBroker(e engineAPI, o Options) (*Broker, error) {
 	if err := b.mqtt.AddHook(b.hook, nil); err != nil {
 		return nil, err
 	}
-	b.sessions = newSessions(b)
+	if b.sessions, err = newSessions(b); err != nil {
+		return nil, err
+	}
 	b.notifier = newNotifier(b)
 	b.lifecycle = newLifecycle(b)
 	if b.events, err = newEvents(b, o.Events); err != nil {
 		return nil, err
 	}
 	b.workers.Go(b.sessions.run)
+	b.workers.Go(b.sessions.sweep)
 	b.workers.Go(b.events.run)
 	for range notifyWorkers {
 		b.workers.Go(b.notifier.run)

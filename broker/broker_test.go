@@ -29,6 +29,7 @@ type fakeEngine struct {
 
 	mu       sync.Mutex
 	things   []string
+	keys     []string // access keys there are
 	bindings map[string]*jobsvc.Binding
 	// readQueue and readBinding, if any, are called before and after reading.
 	readQueue, readBinding func()
@@ -36,7 +37,8 @@ type fakeEngine struct {
 	connected              map[string]bool
 	presences              int // how often that changed
 
-	events eventLog
+	events   eventLog
+	sessions sessionLog
 }
 
 func (e *fakeEngine) GetPendingJobExecutions(_ context.Context, thing string) (*jobsvc.PendingJobExecutions, error) {
@@ -107,6 +109,16 @@ func (e *fakeEngine) ConnectionJudge(context.Context, *jobsvc.Binding, string, s
 
 func (e *fakeEngine) PolicyDocument(context.Context, string) (*policy.Document, error) {
 	return nil, nil
+}
+
+// AccessKey knows those in keys.
+func (e *fakeEngine) AccessKey(_ context.Context, id string) (*jobsvc.AccessKey, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !slices.Contains(e.keys, id) {
+		return nil, jobsvc.Errorf(jobsvc.CodeUnknownAccessKey, "unknown")
+	}
+	return &jobsvc.AccessKey{ID: id}, nil
 }
 
 func (e *fakeEngine) ThingExists(_ context.Context, name string) (bool, error) {

@@ -20,8 +20,9 @@
 //
 // Each connection has the caller's of ServeConn (Serve starts one; see attach), and for as
 // long as a slow peer has something to take, one more. The Broker has
-// a few that publish notifications and one that looks again at connections whose
-// certificate changed. Close waits for all of them.
+// a few that publish notifications, one that looks again at connections whose
+// certificate changed, one that publishes events, and one that looks for sessions that are
+// over. Close waits for all of them.
 //
 // spec: device-plane, broker 1 to 6.3.
 package broker

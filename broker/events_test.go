@@ -477,8 +477,10 @@ func TestEventsRestart(t *testing.T) {
 		b = startEvents(t, e, time.Minute)
 		e.event("c", "fw")
 		time.Sleep(30 * time.Second)
-		d, _ = operator(t, b, version, session("console"))
-		d.subscribe(1, "$aws/events/jobExecution/#")
+		d, present := operator(t, b, version, session("console"))
+		if !present {
+			t.Fatal("no session")
+		}
 		for _, want := range []string{"a/fw", "b/fw", "c/fw"} {
 			if got := d.event(true); got != want {
 				t.Errorf("got %s, want %s", got, want)

@@ -101,7 +101,7 @@ func (h *hook) admit(c *client, cl *mqtt.Client, pk packets.Packet) *refusal {
 		err = mayWill(c, pk.Connect.WillTopic)
 	}
 	if err == nil {
-		err = h.b.sessions.claim(c, cl.ID)
+		err = h.b.sessions.claim(c, cl)
 	}
 	if r := (*auth.Refusal)(nil); errors.As(err, &r) {
 		return &refusal{5, codeNotAuthorized, r.Reason}
@@ -130,45 +130,38 @@ func mayWill(c *client, topic string) error {
 
 const noApplicationTopics = "only requests of jobs are published here: this broker passes no messages from client to client"
 
-// OnSessionEstablish runs before mochi lets the newcomer inherit a session. One of
-// another protocol version is not resumed: what it holds does not fit.
-func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
-	c := clientOf(cl)
-	if pk.Connect.Clean {
-		c.inherited = nil
-	}
-	old, ok := h.b.mqtt.Clients.Get(cl.ID)
-	if ok && (old.Properties.ProtocolVersion < 5) != (cl.Properties.ProtocolVersion < 5) {
-		c.inherited = nil
-		h.b.sessions.mu.Lock()
-		h.b.sessions.forget(old)
-		h.b.sessions.mu.Unlock()
-	}
-}
-
 // OnSessionEstablished runs after CONNACK, before the first packet is read. A
-// resumed session gets its subscriptions back, as far as it may still have them.
+// resumed session gets its subscriptions back, as far as it may still have them, and what
+// it missed.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := clientOf(cl)
-	disableSendQuota(cl) // inheriting may have reset it
+	disableSendQuota(cl)
 	c.letIn = true
 	h.b.metrics.connections.Inc()
 	h.b.lifecycle.arrived(c)
-	who := c.who.Load()
 	if s := c.inheritedEvents; s != nil {
 		c.inheritedEvents = nil
-		if (who.Operator || who.Judge != nil) && c.inherited != nil { // what it may still have is judged at delivery
+		if who := c.who.Load(); who.Operator || who.Judge != nil { // what it may still have is judged at delivery
 			h.b.events.resume(s, c)
 		} else {
 			h.b.events.forget(s)
 		}
 	}
-	for filter, qos := range c.inherited {
-		if who.MaySubscribe(filter, h.b.now()) {
-			h.subscribe(c, filter, qos)
-		}
+	if c.resumed == nil {
+		return
 	}
-	c.inherited = nil
+	for _, f := range c.resumed.Subscriptions {
+		h.subscribe(c, f.Filter, f.QoS)
+	}
+	// Read behind the subscriptions: what changes from now on is notified.
+	versions, err := h.b.engine.ThingVersions(context.Background(), thingNames(c.resumed))
+	if err != nil {
+		h.b.log.Error("what a session missed is not known", "client", cl.ID, "err", err)
+		c.end(codeServerUnavailable, "the server cannot resume the session now")
+		return
+	}
+	h.b.notifier.resume(c, c.resumed, versions)
+	c.resumed = nil
 }
 
 func (h *hook) subscribe(c *client, filter string, qos byte) {
@@ -322,6 +315,10 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c.suback, c.told = make([]byte, len(pk.Filters)), ""
 	who := c.who.Load()
 	var granted []string
+	var change subscriptionChange
+	if c.persistent() {
+		change.begin(c, pk.Filters)
+	}
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		rest, shared := cutShare(f.Filter)
@@ -341,8 +338,11 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 			code, reason = codeQuota, "too many filters in one SUBSCRIBE"
 		case !exists && len(c.filters) >= h.b.limits.Subscriptions:
 			code, reason = codeQuota, "too many subscriptions on the connection"
+		case change.err != nil:
+			code, reason = codeUnspecified, "the session cannot be stored now"
 		default:
 			code = min(f.Qos, 1) // QoS 2 is granted as 1
+			change.note(c, f.Filter, code)
 			h.subscribe(c, f.Filter, code)
 			granted = append(granted, f.Filter)
 			if mistyped(f.Filter, who.Things) {
@@ -358,6 +358,15 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		c.suback[i] = code
 		f.Filter = ""
 	}
+	if change.any && h.b.sessions.saveChange(c, &change) != nil {
+		h.undo(c, &change)
+		for i, code := range c.suback {
+			if code < codeUnspecified {
+				c.suback[i] = codeUnspecified
+			}
+		}
+		granted = nil
+	}
 	c.visit.subscribed = granted
 	return pk
 }
@@ -370,10 +379,7 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if _, ok := c.filters[f.Filter]; ok {
-			delete(c.filters, f.Filter)
-			h.b.notifier.unsubscribe(c, f.Filter)
-			h.b.events.unsubscribe(c, f.Filter)
-			h.b.lifecycle.unsubscribe(c, f.Filter)
+			h.unsubscribe(c, f.Filter)
 			gone = append(gone, f.Filter)
 		} else {
 			c.unsuback[i] = packets.CodeNoSubscriptionExisted.Code
@@ -381,7 +387,22 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 		f.Filter = ""
 	}
 	c.visit.unsubscribed = gone
+	if len(gone) > 0 && c.persistent() {
+		if err := h.b.sessions.save(c, nil, false); err != nil {
+			// Not acknowledged, or 3.1.1 would take it for done.
+			h.b.log.Error("a session is not stored", "client", cl.ID, "err", err)
+			c.end(codeServerUnavailable, "the session cannot be stored now")
+			c.Conn.Close()
+		}
+	}
 	return pk
+}
+
+func (h *hook) unsubscribe(c *client, filter string) {
+	delete(c.filters, filter)
+	h.b.notifier.unsubscribe(c, filter)
+	h.b.events.unsubscribe(c, filter)
+	h.b.lifecycle.unsubscribe(c, filter)
 }
 
 // validFilter tells whether wildcards stand where they may.

@@ -135,7 +135,9 @@ func TestMochiHoldsNothing(t *testing.T) {
 		o := connectOptions{id: "pump-1", keep: true, properties: []byte{0x21, 0, 10, 0x11, 0, 0, 0, 60}}
 		for range 2 { // the second inherits
 			d := newDevice(t, dial(t, b, e.certificate("c1", "pump-1")), 5)
-			d.connect(o)
+			if present, _ := d.connect(o); present {
+				d.next() // it was not acknowledged
+			}
 			d.subscribe(1, jobs+"notify")
 			e.set("pump-1", "", state(1, 1))
 			b.Notify(hint("pump-1", 1, 1))

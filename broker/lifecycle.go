@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strings"
@@ -227,7 +228,7 @@ func (l *lifecycle) presence(e *jobsvc.PresenceEvent) {
 
 func (c *client) presence() *jobsvc.PresenceEvent {
 	e := &jobsvc.PresenceEvent{
-		ClientID: c.clientID(), At: c.b.now(), SessionIdentifier: c.visit.id, PrincipalIdentifier: c.id.CertificateID, VersionNumber: c.visit.version,
+		ClientID: c.clientID(), At: c.b.now(), SessionIdentifier: c.visit.id, PrincipalIdentifier: cmp.Or(c.id.CertificateID, c.id.AccessKeyID), VersionNumber: c.visit.version,
 	}
 	if who := c.who.Load(); who != nil && len(who.Things) == 1 {
 		e.ThingName = who.Things[0]
@@ -252,7 +253,7 @@ func (l *lifecycle) subscribed(c *client, yes bool, filters []string) {
 		return
 	}
 	e := &jobsvc.SubscriptionEvent{
-		ClientID: c.clientID(), At: c.b.now(), Subscribed: yes, SessionIdentifier: c.visit.id, PrincipalIdentifier: c.id.CertificateID, Topics: filters,
+		ClientID: c.clientID(), At: c.b.now(), Subscribed: yes, SessionIdentifier: c.visit.id, PrincipalIdentifier: cmp.Or(c.id.CertificateID, c.id.AccessKeyID), Topics: filters,
 	}
 	if topic := wire.SubscriptionTopic(e); topic != "" {
 		l.publish(&message{topic: topic, payload: wire.EncodeSubscriptionEvent(e)})

@@ -65,3 +65,10 @@ func (l *Link) Connected(thingName string) []string {
 	}
 	return nil
 }
+
+// AccessKeyDeleted implements engine.Sessions.
+func (l *Link) AccessKeyDeleted(accessKeyID string) {
+	if b := l.b.Load(); b != nil {
+		b.sessions.AccessKeyDeleted(accessKeyID)
+	}
+}

@@ -22,6 +22,11 @@ type metrics struct {
 	events        *prometheus.CounterVec
 	takeovers     prometheus.Counter
 	panics        prometheus.Counter
+
+	sessions        prometheus.Gauge
+	sessionsResumed prometheus.Counter
+	sessionsExpired prometheus.Counter
+	sessionMessages *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -43,6 +48,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "thingjobs_mqtt_takeovers_total", Help: "Connections ended because their client ID connected again."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "thingjobs_mqtt_panics_total", Help: "Panics caught while serving a connection."}),
+		sessions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "thingjobs_mqtt_sessions", Help: "Persistent sessions in the store, those with a connection included. Counted anew every minute or less often."}),
+		sessionsResumed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_sessions_resumed_total", Help: "Persistent sessions that a CONNECT resumed."}),
+		sessionsExpired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_sessions_expired_total", Help: "Persistent sessions removed because nobody came back in time."}),
+		sessionMessages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "thingjobs_mqtt_session_messages_total", Help: "Notifications due while a session had no connection, when it resumed: delivered, or superseded by a newer one and dropped."}, []string{"outcome"}),
 	}
 	for op := range opCount {
 		m.latencyOf[op] = m.latency.WithLabelValues(op.String())
@@ -51,7 +64,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.requests, m.latency, m.denied, m.notifications, m.events, m.takeovers, m.panics} {
+	for _, c := range []prometheus.Collector{m.connections, m.requests, m.latency, m.denied, m.notifications, m.events, m.takeovers, m.panics,
+		m.sessions, m.sessionsResumed, m.sessionsExpired, m.sessionMessages} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -25,7 +25,8 @@ const (
 // Hints for one queue that come while it waits its turn become one: the state that is
 // read then is the newest, and a state older than one published is never published.
 // Nothing is published at start-up or on SUBSCRIBE; what a device misses while it is
-// away, it learns by asking when it connects. spec: device-plane 7.
+// away, it learns by asking when it connects, or when its session resumes. spec:
+// device-plane 7.
 type notifier struct {
 	b *Broker
 
@@ -71,7 +72,8 @@ type queue struct {
 	// guarded by watch.hand
 	set, head uint64 // versions last published, or not to be
 	backoff   time.Duration
-	failing   uint64 // the head the backoff is for
+	failing   uint64   // the head the backoff is for
+	behind    []behind // resumed sessions that are to be told what they missed
 }
 
 func newNotifier(b *Broker) *notifier {
@@ -247,6 +249,7 @@ var (
 func (n *notifier) tell(q *queue, r reading) {
 	switch {
 	case jobsvc.ErrorCode(r.failed) == jobsvc.CodeNotFound:
+		q.behind = nil
 		return // the thing is gone
 	case r.failed != nil:
 		n.b.log.Error("notification failed, trying again", "thing", q.watch.thing, "err", r.failed)
@@ -256,9 +259,13 @@ func (n *notifier) tell(q *queue, r reading) {
 	}
 	if r.set > q.set {
 		q.set = r.set
-		n.deliver(q, false, r.notify)
+		n.deliver(q, false, r.set, r.notify)
+		n.tellMissed(q, false, r.set)
+	} else {
+		n.deliverMissed(q, false, r.set, r.notify)
 	}
-	if r.head <= q.head {
+	if r.head <= q.head && !q.missed(r.head) {
+		q.behind = nil
 		return
 	}
 	switch {
@@ -271,11 +278,14 @@ func (n *notifier) tell(q *queue, r reading) {
 	case len(r.next) > jobsvc.MaxMessageBytes:
 		n.b.log.Error("notify-next is too large to be sent", "thing", q.watch.thing, "bytes", len(r.next))
 		n.count(true, "too_large")
+	case r.head > q.head:
+		n.deliver(q, true, r.head, r.next)
+		n.sabotage(q, r.head, r.next)
+		n.tellMissed(q, true, r.head)
 	default:
-		n.deliver(q, true, r.next)
-		n.sabotage(q, r.next)
+		n.deliverMissed(q, true, r.head, r.next)
 	}
-	q.head, q.backoff = r.head, 0
+	q.head, q.backoff, q.behind = max(q.head, r.head), 0, nil
 }
 
 // retryLater puts the queue back after 1 s, doubling to 60 s while the head stays
@@ -301,9 +311,9 @@ func (n *notifier) retryLater(q *queue, head uint64) {
 }
 
 // deliver gives a message to every subscriber whose filters match, once.
-func (n *notifier) deliver(q *queue, next bool, payload []byte) {
+func (n *notifier) deliver(q *queue, next bool, version uint64, payload []byte) {
 	w := q.watch
-	m := &message{topic: notifyTopic(w.thing, next, q.namespace), payload: payload}
+	m := &message{topic: notifyTopic(w.thing, next, q.namespace), payload: payload, of: sent{q, next, version}}
 	suffix := m.topic[len("$aws/things/")+len(w.thing)+1:]
 	n.mu.Lock()
 	subs := w.subs
@@ -544,17 +554,27 @@ func watchedNamespaces(rest string) []string {
 type message struct {
 	topic   string
 	payload []byte
+	of      sent
+	again   uint16 // the identifier it was sent with before; 0: never
+}
+
+// sent says what a message tells of; queue is nil for an event.
+type sent struct {
+	queue   *queue
+	next    bool
+	version uint64
 }
 
 // outbox numbers the QoS 1 messages to one connection and keeps what the client's
 // window has no room for: of each topic the newest. The identifiers are our own, from
 // 0x8000 up, and never enter mochi's table, which takes the client's for the same.
-// What is unacknowledged when the connection ends is not sent again: the device asks.
+// What is unacknowledged when the connection ends, a session that is kept is told again
+// when it resumes; any other device asks.
 type outbox struct {
 	sync.Mutex
 	window   int
 	last     uint16
-	inflight map[uint16]struct{}
+	inflight map[uint16]sent
 	waiting  []*message
 	closed   bool
 }
@@ -565,11 +585,17 @@ func (o *outbox) close() {
 	o.closed, o.waiting = true, nil
 }
 
+// wait is called with o locked. A message goes to the end, so that notify stays before
+// the notify-next of the same commit.
+func (o *outbox) wait(m *message) {
+	o.waiting = append(slices.DeleteFunc(o.waiting, func(w *message) bool { return w.topic == m.topic }), m)
+}
+
 // send writes a notification, or keeps it until the client acknowledges another.
 // It tells what became of it, for the metric.
 func (c *client) send(m *message, qos byte) (outcome string) {
 	who := c.who.Load()
-	if c.endingCode() != 0 || who == nil {
+	if who == nil {
 		return "denied"
 	}
 	if !who.MayReceive(m.topic, c.b.now()) {
@@ -584,7 +610,11 @@ func (c *client) send(m *message, qos byte) (outcome string) {
 		c.b.log.Warn("notification does not fit the client's Maximum Packet Size", "topic", m.topic, "bytes", p.size())
 		return "too_large"
 	}
+	ending := c.endingCode() != 0
 	if qos == 0 {
+		if ending {
+			return "denied"
+		}
 		c.Write(p.append(make([]byte, 0, p.size())))
 		return "sent"
 	}
@@ -594,9 +624,11 @@ func (c *client) send(m *message, qos byte) (outcome string) {
 	switch {
 	case o.closed:
 		return "gone"
+	case ending: // nothing is written any more; the session, if it is kept, was not told
+		o.wait(m)
+		return "denied"
 	case len(o.inflight) >= o.window || len(o.waiting) > 0:
-		// At the end, so that notify stays before the notify-next of the same commit.
-		o.waiting = append(slices.DeleteFunc(o.waiting, func(w *message) bool { return w.topic == m.topic }), m)
+		o.wait(m)
 		return "waiting"
 	}
 	c.writeNumbered(m)
@@ -607,14 +639,18 @@ func (c *client) send(m *message, qos byte) (outcome string) {
 func (c *client) writeNumbered(m *message) (id uint16) {
 	o := &c.out
 	if o.inflight == nil {
-		o.inflight = make(map[uint16]struct{})
+		o.inflight = make(map[uint16]sent)
 	}
-	for taken := true; taken; {
-		o.last = o.last%0x7FFF + 1
-		_, taken = o.inflight[0x8000+o.last-1]
+	p := publish{version: c.version, topic: m.topic, payload: m.payload, id: m.again}
+	_, taken := o.inflight[p.id]
+	if p.dup = p.id != 0 && !taken; !p.dup {
+		for taken = true; taken; {
+			o.last = o.last%0x7FFF + 1
+			_, taken = o.inflight[0x8000+o.last-1]
+		}
+		p.id = 0x8000 + o.last - 1
 	}
-	p := publish{version: c.version, topic: m.topic, payload: m.payload, id: 0x8000 + o.last - 1}
-	o.inflight[p.id] = struct{}{}
+	o.inflight[p.id] = m.of
 	c.Write(p.append(make([]byte, 0, p.size())))
 	return p.id
 }
@@ -624,7 +660,7 @@ func (c *client) acknowledged(id uint16) {
 	o := &c.out
 	o.Lock()
 	delete(o.inflight, id)
-	for len(o.waiting) > 0 && len(o.inflight) < o.window {
+	for len(o.waiting) > 0 && len(o.inflight) < o.window && c.endingCode() == 0 {
 		m := o.waiting[0]
 		o.waiting = o.waiting[1:]
 		c.writeNumbered(m)

@@ -15,6 +15,7 @@ const (
 
 // Reason codes of MQTT 5 that we write.
 const (
+	codeUnspecified       = 0x80
 	codeProtocolError     = 0x82
 	codeNotAuthorized     = 0x87
 	codeClientIDInvalid   = 0x85
@@ -72,6 +73,7 @@ type publish struct {
 	topic   string // before suffix
 	suffix  string
 	id      uint16 // 0: QoS 0
+	dup     bool
 	// correlation is that of the request; version 5 only.
 	correlation []byte
 	payload     []byte
@@ -105,6 +107,9 @@ func (p *publish) append(dst []byte) []byte {
 	header := byte(typePublish)
 	if p.id != 0 {
 		header |= 1 << 1
+	}
+	if p.dup {
+		header |= 1 << 3
 	}
 	dst = appendLength(append(dst, header), p.remaining())
 	dst = appendUint16(dst, len(p.topic)+len(p.suffix))

@@ -10,8 +10,8 @@ import (
 var sabotaged atomic.Int64
 
 // sabotage has a test build repeat one notify-next: the fifth, when THINGJOBS_SABOTAGE says so.
-func (n *notifier) sabotage(q *queue, next []byte) {
+func (n *notifier) sabotage(q *queue, head uint64, next []byte) {
 	if os.Getenv("THINGJOBS_SABOTAGE") == "repeat-notification" && sabotaged.Add(1) == 5 {
-		n.deliver(q, true, next)
+		n.deliver(q, true, head, next)
 	}
 }

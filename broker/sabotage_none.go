@@ -3,4 +3,4 @@
 package broker
 
 // sabotage does nothing but in test builds.
-func (*notifier) sabotage(*queue, []byte) {}
+func (*notifier) sabotage(*queue, uint64, []byte) {}

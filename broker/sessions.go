@@ -58,9 +58,10 @@ type client struct {
 	// device may subscribe to is below its things, and what is published there is ours,
 	// so its tree of topics, which takes 2.4 KB for each, has nothing to do.
 	filters map[string]byte
-	// inherited are those of the session that CONNECT may resume.
-	inherited       map[string]byte
+	// resumed is the session that CONNECT resumes, until it is in force.
+	resumed         *jobsvc.Session
 	inheritedEvents *subscriber
+	recorded        bool        // the session is in the store
 	events          *subscriber // to events; nil: none
 	lastDeny        string
 	told            string // why the packet being processed was refused, for MQTT 5
@@ -228,8 +229,8 @@ func (c *client) sourceIP() string {
 	return addr
 }
 
-// Sessions knows the live connections and the sessions kept without one. It hears
-// from the engine when a certificate or a thing changes.
+// Sessions knows the live connections. It hears from the engine when a certificate or a
+// thing changes. Sessions without a connection are in the store.
 //
 // A client ID has one connection at a time: a newcomer ends the old one and waits
 // until nothing is left of it. mochi alone would leave a moment in which the old one's
@@ -237,11 +238,17 @@ func (c *client) sourceIP() string {
 type Sessions struct {
 	b *Broker
 
-	mu     sync.Mutex // guards what follows
-	live   map[string]*client
-	stored map[string]*storedSession
-	// storedFor lists the client IDs of stored sessions by thing.
-	storedFor map[string][]string
+	started time.Time // by the engine's clock
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu   sync.Mutex // guards what follows
+	live map[string]*client
+	// claiming has the client IDs that a connection is about to get; closed when it did.
+	claiming map[string]chan struct{}
+	// parked are the subscriptions to events of sessions without a connection. Those are
+	// operators', and few.
+	parked map[string]*parkedEvents
 	// things and certs list the live connections to look at again when one changes.
 	things map[string][]*client
 	certs  map[string][]*client
@@ -257,29 +264,29 @@ type Sessions struct {
 	wake *sync.Cond // recheck or closed changed
 }
 
-// storedSession is a session whose connection is gone.
-type storedSession struct {
-	owner   *auth.Connection
-	mqtt    *mqtt.Client
-	filters map[string]byte
-	events  *subscriber // nil: none
-	expiry  *time.Timer
+// parkedEvents are subscriptions to events without a connection.
+type parkedEvents struct {
+	sub    *subscriber
+	expiry *time.Timer
 }
 
-func newSessions(b *Broker) *Sessions {
+func newSessions(b *Broker) (*Sessions, error) {
 	s := &Sessions{
-		b:         b,
-		live:      make(map[string]*client),
-		stored:    make(map[string]*storedSession),
-		storedFor: make(map[string][]string),
-		things:    make(map[string][]*client),
-		certs:     make(map[string][]*client),
-		recheck:   make(map[*client]struct{}),
-		versions:  make(versions),
-		policies:  make(map[string]struct{}),
+		b:        b,
+		live:     make(map[string]*client),
+		claiming: make(map[string]chan struct{}),
+		parked:   make(map[string]*parkedEvents),
+		things:   make(map[string][]*client),
+		certs:    make(map[string][]*client),
+		recheck:  make(map[*client]struct{}),
+		versions: make(versions),
+		policies: make(map[string]struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
-	return s
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	var err error
+	s.started, err = b.engine.Now(s.ctx)
+	return s, err
 }
 
 var _ engine.Sessions = (*Sessions)(nil)
@@ -293,15 +300,13 @@ func (s *Sessions) CertificateChanged(certificateID string) {
 	s.lookAgain(s.certs[certificateID])
 }
 
-// ThingDeleted implements engine.Sessions: connections lose the thing, sessions
-// kept for it end, because a thing made again under its name is another thing.
+// ThingDeleted implements engine.Sessions: connections lose the thing. Sessions kept for
+// it have its ID, and a thing made again under its name is another thing: they end when
+// they are looked at.
 func (s *Sessions) ThingDeleted(thingName string) {
 	s.mu.Lock()
 	s.epoch++
 	s.lookAgain(s.things[thingName])
-	for _, id := range slices.Clone(s.storedFor[thingName]) {
-		s.drop(id)
-	}
 	s.mu.Unlock()
 	s.b.notifier.forget(thingName)
 }
@@ -327,6 +332,14 @@ func (s *Sessions) ThingGroupChanged(groupName string) {
 	defer s.mu.Unlock()
 	s.epoch++ // those who are being bound begin again
 	s.lookAgain(s.affected(func(who *auth.Connection) bool { return slices.Contains(who.Groups, groupName) }))
+}
+
+// AccessKeyDeleted implements engine.Sessions: connections that signed with it end.
+func (s *Sessions) AccessKeyDeleted(accessKeyID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.lookAgain(s.affected(func(who *auth.Connection) bool { return who.AccessKeyID == accessKeyID }))
 }
 
 // PolicyChanged implements engine.Sessions.
@@ -464,8 +477,9 @@ func (s *Sessions) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for id := range s.stored {
-		s.drop(id)
+	s.cancel()
+	for id := range s.parked {
+		s.b.events.forget(s.unpark(id))
 	}
 	s.wake.Broadcast()
 }
@@ -538,6 +552,13 @@ func (s *Sessions) decide(c *client, clientID string) (*auth.Connection, error) 
 		who.Groups = groups
 		return who, nil
 	case c.id.AccessKeyID != "":
+		_, err := s.b.engine.AccessKey(ctx, c.id.AccessKeyID)
+		if jobsvc.ErrorCode(err) == jobsvc.CodeUnknownAccessKey {
+			return nil, &auth.Refusal{Reason: "the access key is revoked"}
+		}
+		if err != nil {
+			return nil, err
+		}
 		return auth.BindAccessKey(c.id.AccessKeyID, clientID, exists)
 	case c.id.Insecure:
 		return auth.BindInsecure(clientID, exists)
@@ -589,46 +610,29 @@ var (
 )
 
 // claim makes c the connection of its client ID. A live connection or stored
-// session of the ID must belong to the same things; the live one is ended.
-func (s *Sessions) claim(c *client, clientID string) error {
+// session of the ID must belong to the same things; the live one is ended. The stored one
+// is resumed, or ends.
+func (s *Sessions) claim(c *client, cl *mqtt.Client) error {
 	timeout := time.NewTimer(s.b.limits.ConnectTimeout)
 	defer timeout.Stop()
+	if err := s.enter(cl.ID, timeout.C); err != nil {
+		return err
+	}
+	defer s.leave(cl.ID)
 	for {
 		s.mu.Lock()
 		who := c.who.Load()
-		old := s.live[clientID]
-		switch st := s.stored[clientID]; {
-		case old != nil:
-			if o := old.who.Load(); o == nil || !sameOwner(o, who) && !evicts(who, o) {
-				s.mu.Unlock()
-				return errOwned
-			}
-		case st != nil && !mayResume(st.owner, who):
-			if evicts(who, st.owner) {
-				s.drop(clientID)
-				s.mu.Unlock()
-				continue
-			}
-			s.mu.Unlock()
-			return errOwned
-		default:
-			if st != nil {
-				c.inherited, c.inheritedEvents = st.filters, st.events
-				st.events = nil
-			}
-			s.unstore(clientID)
-			s.live[clientID] = c
-			c.claimed = true
-			c.visit.version = s.versions.next(clientID, s.b.now())
-			s.tellPresence(who)
-			s.mu.Unlock()
-			return nil
-		}
+		old := s.live[cl.ID]
 		s.mu.Unlock()
-
+		if old == nil {
+			break
+		}
+		if o := old.who.Load(); o == nil || !sameOwner(o, who) && !evicts(who, o) {
+			return errOwned
+		}
 		s.b.metrics.takeovers.Inc()
 		if c.takeovers.follow(old.takeovers, time.Now()) {
-			s.b.log.Warn("connections with one client ID keep ending each other", "client", clientID, "things", who.Things)
+			s.b.log.Warn("connections with one client ID keep ending each other", "client", cl.ID, "things", who.Things)
 		}
 		old.end(codeTakenOver, "the client ID connected again")
 		select {
@@ -637,14 +641,56 @@ func (s *Sessions) claim(c *client, clientID string) error {
 			return errBusy
 		}
 	}
+	if err := s.resume(c, cl); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub := s.unpark(cl.ID); c.resumed != nil {
+		c.inheritedEvents = sub
+	} else {
+		s.b.events.forget(sub)
+	}
+	s.live[cl.ID] = c
+	c.claimed = true
+	c.visit.version = s.versions.next(cl.ID, s.b.now())
+	s.tellPresence(c.who.Load())
+	return nil
+}
+
+// enter waits until nobody else claims the client ID; leave lets the next one.
+func (s *Sessions) enter(clientID string, timeout <-chan time.Time) error {
+	for {
+		s.mu.Lock()
+		busy := s.claiming[clientID]
+		if busy == nil {
+			s.claiming[clientID] = make(chan struct{})
+		}
+		s.mu.Unlock()
+		if busy == nil {
+			return nil
+		}
+		select {
+		case <-busy:
+		case <-timeout:
+			return errBusy
+		}
+	}
+}
+
+func (s *Sessions) leave(clientID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.claiming[clientID])
+	delete(s.claiming, clientID)
 }
 
 // sameOwner: the owner is the thing, not the certificate, so that a device may
 // come back with a new one.
 //
-// Without things it is the certificate of an operator.
+// Without things it is the certificate or access key of an operator.
 func sameOwner(a, b *auth.Connection) bool {
-	return slices.Equal(a.Things, b.Things) && (len(a.Things) > 0 || a.CertificateID == b.CertificateID)
+	return slices.Equal(a.Things, b.Things) && (len(a.Things) > 0 || a.CertificateID == b.CertificateID && a.AccessKeyID == b.AccessKeyID)
 }
 
 // evicts tells whether the client ID is the name of the newcomer's thing, and the owner only
@@ -670,80 +716,73 @@ func mayResume(owner, who *auth.Connection) bool {
 	return within(owner, who) || within(who, owner)
 }
 
-// left takes a connection out, and keeps its session if it is to be kept.
+// left takes a connection out, and keeps its session if it is to be kept. A newcomer
+// waits until that is written.
 func (s *Sessions) left(c *client) {
-	s.b.notifier.remove(c)
-	s.b.lifecycle.remove(c)
 	if c.letIn {
 		s.b.metrics.connections.Dec()
 		s.b.lifecycle.departed(c)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	c.gone = true
 	delete(s.recheck, c)
 	s.unlist(c)
 	s.tellPresence(c.who.Load())
+	s.mu.Unlock()
+	kept := c.claimed && s.put(c)
+	s.b.notifier.remove(c)
+	s.b.lifecycle.remove(c)
 	if !c.claimed {
 		return
 	}
-	id := c.mqtt.ID
-	delete(s.live, id)
-	s.versions.left(id, c.visit.version, s.b.now())
-	s.b.events.forget(c.inheritedEvents)
-	if !c.keep || s.closed {
-		s.b.events.forget(c.events)
-		s.forget(c.mqtt)
-		return
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, c.mqtt.ID)
+	s.versions.left(c.mqtt.ID, c.visit.version, s.b.now())
+	s.forget(c.mqtt)
+	sub := c.events
+	if sub == nil {
+		sub = c.inheritedEvents
 	}
-	s.b.events.park(c.events)
-	st := &storedSession{owner: c.who.Load(), mqtt: c.mqtt, filters: c.filters, events: c.events}
-	life := s.b.limits.SessionExpiry
-	if c.version >= 5 {
-		life = min(life, time.Duration(c.mqtt.Properties.Props.SessionExpiryInterval)*time.Second)
+	switch {
+	case sub == nil:
+	case kept && !s.closed:
+		s.park(c.mqtt.ID, sub, c.sessionExpiry())
+	default:
+		s.b.events.forget(sub)
 	}
-	st.expiry = time.AfterFunc(life, func() {
+}
+
+// park keeps the subscriptions to events of a session without a connection, as long as it
+// lives. mu is held.
+func (s *Sessions) park(id string, sub *subscriber, life time.Duration) {
+	s.b.events.park(sub)
+	p := &parkedEvents{sub: sub}
+	p.expiry = time.AfterFunc(life, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.stored[id] == st {
-			s.drop(id)
+		if s.parked[id] == p {
+			s.b.events.forget(s.unpark(id))
 		}
 	})
-	s.stored[id] = st
-	for _, t := range st.owner.Things {
-		s.storedFor[t] = append(s.storedFor[t], id)
-	}
+	s.parked[id] = p
 }
 
-// unstore takes a session off the list of those without a connection, if it is
-// there. mu is held.
-func (s *Sessions) unstore(id string) {
-	st := s.stored[id]
-	if st == nil {
-		return
+// unpark gives them to who goes on with them, or ends them; nil is none. mu is held.
+func (s *Sessions) unpark(id string) *subscriber {
+	p := s.parked[id]
+	if p == nil {
+		return nil
 	}
-	st.expiry.Stop()
-	delete(s.stored, id)
-	s.b.events.forget(st.events)
-	for _, t := range st.owner.Things {
-		if s.storedFor[t] = slices.DeleteFunc(s.storedFor[t], func(o string) bool { return o == id }); len(s.storedFor[t]) == 0 {
-			delete(s.storedFor, t)
-		}
-	}
+	p.expiry.Stop()
+	delete(s.parked, id)
+	return p.sub
 }
 
-// drop ends a stored session. mu is held.
-func (s *Sessions) drop(id string) {
-	st := s.stored[id]
-	s.unstore(id)
-	s.forget(st.mqtt)
-}
-
-// forget takes a session out of mochi, subscriptions included: mochi's own expiry
-// leaves those behind. mu is held, so that nobody claims the ID meanwhile.
+// forget takes a connection out of mochi. mu is held, so that nobody claims the ID
+// meanwhile.
 func (s *Sessions) forget(cl *mqtt.Client) {
 	if cur, ok := s.b.mqtt.Clients.Get(cl.ID); ok && cur == cl {
-		s.b.mqtt.UnsubscribeClient(cl)
 		s.b.mqtt.Clients.Delete(cl.ID)
 	}
 }

@@ -277,11 +277,14 @@ func TestSessionResume(t *testing.T) {
 		d.conn.Close()
 		synctest.Wait()
 		e.set("pump-1", "", jobsvc.ThingQueue{SetVersion: 1})
-		b.Notify(hint("pump-1", 1, 0)) // missed: it is for the device to ask
+		b.Notify(hint("pump-1", 1, 0)) // missed
 
 		d = newDevice(t, dial(t, b, id), version)
 		if present, _ := d.connect(o); !present {
 			t.Fatal("the session is gone")
+		}
+		if topic, _, _, _ := d.published(); topic != jobs+"notify" {
+			t.Errorf("got %s", topic)
 		}
 		d.quiet()
 		e.set("pump-1", "", jobsvc.ThingQueue{SetVersion: 2})
@@ -311,8 +314,9 @@ func TestSessionResume(t *testing.T) {
 		if subs := b.mqtt.Topics.Subscribers(jobs + "notify").Subscriptions; len(subs) != 0 {
 			t.Errorf("subscriptions after expiry: %v", subs)
 		}
-		if len(b.notifier.watches) != 0 || len(b.sessions.stored) != 0 || len(b.sessions.storedFor) != 0 {
-			t.Errorf("left: %v, %v, %v", b.notifier.watches, b.sessions.stored, b.sessions.storedFor)
+		synctest.Wait()
+		if s := e.session("pump-1"); len(b.notifier.watches) != 0 || s != nil {
+			t.Errorf("left: %v, %+v", b.notifier.watches, s)
 		}
 
 		// It ends with its thing.
@@ -322,6 +326,7 @@ func TestSessionResume(t *testing.T) {
 		d.conn.Close()
 		synctest.Wait()
 		b.Sessions().ThingDeleted("pump-1")
+		e.recreate("pump-1")
 		d = newDevice(t, dial(t, b, id), version)
 		if present, _ := d.connect(o); present {
 			t.Error("the session of a deleted thing was resumed")
@@ -457,6 +462,43 @@ func TestMalformedPacket(t *testing.T) {
 		pump(t, b, e, 5)
 		if n := b.mqtt.Clients.Len(); n != 1 {
 			t.Errorf("mochi knows %d clients", n)
+		}
+	})
+}
+
+// TestAccessKey: who signed with an access key is an operator, nobody's device, and goes
+// when the key is revoked. Another key does not get its client ID.
+func TestAccessKey(t *testing.T) {
+	bubble(t, func(t *testing.T, version byte) {
+		e := &fakeEngine{keys: []string{"AKIA1", "AKIA2"}, things: []string{"pump-1"}}
+		b := startBroker(t, e, nil)
+		first, second := Identity{AccessKeyID: "AKIA1"}, Identity{AccessKeyID: "AKIA2"}
+		for _, id := range []string{"pump-1", "pump-1#2"} {
+			if _, code := newDevice(t, dial(t, b, first), version).connect(connectOptions{id: id}); code == 0 {
+				t.Errorf("it is taken for %s", id)
+			}
+		}
+		d := newDevice(t, dial(t, b, first), version)
+		if _, code := d.connect(connectOptions{id: "console"}); code != 0 {
+			t.Fatalf("CONNACK %#x", code)
+		}
+		d.subscribe(1, "$aws/events/job/#")
+		if _, code := newDevice(t, dial(t, b, second), version).connect(connectOptions{id: "console"}); code == 0 {
+			t.Error("another key took the client ID")
+		}
+		d.quiet()
+		e.mu.Lock()
+		e.keys = []string{"AKIA2"}
+		e.mu.Unlock()
+		b.Sessions().AccessKeyDeleted("AKIA1")
+		if version == 5 {
+			if p := d.next(); p.header != 0xE0 || p.body[0] != 0x87 || !strings.HasSuffix(string(p.body), "revoked") {
+				t.Errorf("got %x %q", p.header, p.body)
+			}
+		}
+		d.closed()
+		if _, code := newDevice(t, dial(t, b, first), version).connect(connectOptions{id: "console"}); code == 0 {
+			t.Error("a revoked key connects")
 		}
 	})
 }

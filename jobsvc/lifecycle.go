@@ -9,7 +9,7 @@ type PresenceEvent struct {
 	Connected bool
 	// SessionIdentifier is that of the connection; of both its events.
 	SessionIdentifier   string
-	PrincipalIdentifier string // ID of the certificate; "" when there was none
+	PrincipalIdentifier string // ID of the certificate or access key; "" when there was none
 	IPAddress           string
 	// VersionNumber counts the connections of a client ID: a disconnected with a lower one
 	// than the last connected came late.

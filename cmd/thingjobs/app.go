@@ -119,7 +119,7 @@ func NewApp(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err erro
 	}
 	a.brk, err = broker.New(broker.Options{
 		Engine: a.eng, Documents: a.sign, Link: link, Logger: log, Registerer: a.reg,
-		Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates, AuthMode: auth.Mode(cfg.Auth.Mode),
+		Limits: cfg.brokerLimits(), Events: cfg.events(), OperatorCertificates: cfg.Auth.OperatorCertificates, AuthMode: auth.Mode(cfg.Auth.Mode),
 	})
 	if err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ type Config struct {
 	Cancel     CancelConfig     `yaml:"cancel" embed:"" prefix:"cancel-"`
 	Continuous ContinuousConfig `yaml:"continuous" embed:"" prefix:"continuous-"`
 	Events     EventsConfig     `yaml:"events" embed:"" prefix:"events-"`
+	Session    SessionConfig    `yaml:"session" embed:"" prefix:"session-"`
 	Auth       AuthConfig       `yaml:"auth" embed:"" prefix:"auth-"`
 	Limits     LimitsConfig     `yaml:"limits" embed:"" prefix:"limits-"`
 	Registry   RegistryConfig   `yaml:"registry" embed:"" prefix:"registry-"`
@@ -135,6 +136,7 @@ func (c *Config) Validate() error {
 	c.validateJobs(bad)
 	c.validateEvents(bad)
 	c.validateTransport(bad)
+	c.validateSession(bad)
 	c.validateLimits(bad)
 	if err := c.Presign.Validate(); err != nil {
 		errs = append(errs, err)

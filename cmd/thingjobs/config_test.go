@@ -128,6 +128,7 @@ func TestConfigValidate(t *testing.T) {
 		"store.memtableMB":          func(c *Config) { c.Store.MemtableSize = 1 },
 		"drain":                     func(c *Config) { c.Drain = -time.Second },
 		"events.keepAfterRestart":   func(c *Config) { c.Events.KeepAfterRestart = -1 },
+		"session.maxExpiry":         func(c *Config) { c.Session.MaxExpiry = 169 * time.Hour },
 		"auth.operatorCertificates": func(c *Config) { c.Auth.OperatorCertificates = []string{"c0ffee"} },
 		"presign.defaultRole":       func(c *Config) { c.Presign.DefaultRole = s3Role },
 	} {

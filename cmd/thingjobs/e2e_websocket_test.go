@@ -62,8 +62,10 @@ func TestWebSocket(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("the operator is refused with %#x", code)
 		}
-		if code := operator.subscribe("$aws/events/#"); code != 1 {
-			t.Fatalf("SUBACK %#x", code)
+		for _, filter := range []string{"$aws/events/job/#", "$aws/events/jobExecution/#"} {
+			if code := operator.subscribe(filter); code != 1 {
+				t.Fatalf("SUBACK %#x", code)
+			}
 		}
 		device, code := s.overWebSocket(version, bare, deviceTLS, filepath.Base(dir))
 		if code != 0 {

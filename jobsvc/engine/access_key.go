@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/thingjobs/thingjobs/jobsvc"
 	"github.com/thingjobs/thingjobs/jobsvc/store"
+	"github.com/thingjobs/thingjobs/jobsvc/store/kv"
 )
 
 // AccessKey looks an operator's access key up. Errors: CodeUnknownAccessKey.
@@ -56,6 +58,9 @@ func (e *Engine) DeleteAccessKey(ctx context.Context, id string) error {
 		tx.DeleteAccessKey(id)
 		return nil
 	})
+	if s := e.opts.Sessions; s != nil && (err == nil || errors.Is(err, kv.ErrUnknown)) {
+		s.AccessKeyDeleted(id)
+	}
 	return storeError(err)
 }
 

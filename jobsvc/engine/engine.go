@@ -69,6 +69,8 @@ type Sessions interface {
 	CertificateChanged(certificateID string)
 	// ThingDeleted: connections bound to it lose it.
 	ThingDeleted(thingName string)
+	// AccessKeyDeleted: who signed with it may do nothing any more.
+	AccessKeyDeleted(accessKeyID string)
 	// Connected lists the client IDs that are connected for a thing.
 	Connected(thingName string) []string
 	// ThingChanged: its type, its attributes or its groups are not what they were.

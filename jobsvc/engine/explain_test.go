@@ -18,6 +18,7 @@ type presence map[string][]string
 func (presence) CertificateChanged(string)         {}
 func (presence) ThingChanged(string)               {}
 func (presence) ThingGroupChanged(string)          {}
+func (presence) AccessKeyDeleted(string)           {}
 func (presence) PolicyChanged(string)              {}
 func (presence) ThingDeleted(string)               {}
 func (p presence) Connected(thing string) []string { return p[thing] }

@@ -66,6 +66,16 @@ func TestJSONRecords(t *testing.T) {
 			},
 			`{"Sources":[{"ARN":"arn:t"},{"ARN":"arn:g","AsOf":"1972-04-20T13:17:39.790382856Z","Joined":true,"Done":"x","Ended":true}],"Source":1,"Done":"a","Claimed":"b","ClaimedAt":"1972-04-20T13:17:39.790382856Z","ChargedAt":"1972-04-20T13:17:39.790382856Z","Steps":4,"Again":true,"WindowStart":"1972-04-20T13:17:39.790382856Z","Rate":8,"Left":5,"Notified":6,"Increases":7,"Due":"1972-04-20T13:17:39.790382856Z"}`,
 		},
+		{
+			&jobsvc.Session{
+				ClientID: "pump#2", CertificateID: "c0", AccessKeyID: "AKIA", ByPolicy: true, Owner: []string{"pump"}, Operator: true, MQTTVersion: 5, Expiry: time.Hour,
+				CreatedAt: at, ConnectedAt: at, DisconnectedAt: at, Subscriptions: []jobsvc.SessionSubscription{{Filter: "$aws/things/pump/jobs/#", QoS: 1}},
+				Things: []jobsvc.SessionThing{{Name: "pump", ID: "id", Queues: []jobsvc.SessionQueue{
+					{NamespaceID: "ns", SetVersion: 1, HeadVersion: 2, Sent: []jobsvc.SessionSent{{PacketID: 0x8000, Next: true, Version: 3}}},
+				}}},
+			},
+			`{"ClientID":"pump#2","CertificateID":"c0","AccessKeyID":"AKIA","ByPolicy":true,"Owner":["pump"],"Operator":true,"MQTTVersion":5,"Expiry":3600000000000,"CreatedAt":"1972-04-20T13:17:39.790382856Z","ConnectedAt":"1972-04-20T13:17:39.790382856Z","DisconnectedAt":"1972-04-20T13:17:39.790382856Z","Subscriptions":[{"Filter":"$aws/things/pump/jobs/#","QoS":1}],"Things":[{"Name":"pump","ID":"id","Queues":[{"NamespaceID":"ns","SetVersion":1,"HeadVersion":2,"Sent":[{"PacketID":32768,"Next":true,"Version":3}]}]}]}`,
+		},
 		{&jobsvc.Tag{Key: "k", Value: "v"}, `{"Key":"k","Value":"v"}`},
 		{&Attachment{ThingID: "t", AttachedAt: at, Exclusive: true}, `{"ThingID":"t","AttachedAt":"1972-04-20T13:17:39.790382856Z","Exclusive":true}`},
 	} {

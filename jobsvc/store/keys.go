@@ -54,6 +54,7 @@ const (
 	tagTags           = 't' // kind, name → []Tag                                   scope of the resource
 	tagTargetJobs     = 'J' // kind, thing or group → jobs that follow it         scope sys target/
 	tagEvent          = 'O' // stamp, scope kind, thing or job → Event             scope thing or job
+	tagSession        = 'S' // client ID → Session                                   scope sys session/
 	tagMeta           = 's' // name → installation-wide settings                    scope sys meta/
 )
 
@@ -280,6 +281,8 @@ func ScopeOf(k []byte) (kv.Scope, bool) {
 	case tagTargetJobs:
 		kind := c.name()
 		return targetScope(kind, c.name()), c.ok
+	case tagSession:
+		return SessionScope(c.name()), c.ok
 	case tagMeta:
 		return metaScope(c.name()), c.ok
 	}

@@ -76,6 +76,7 @@ var goldenKeys = []struct {
 	{"jobs of a target", newKey(tagTargetJobs, jobsvc.ARNThingGroup, "north"), "Jthinggroup<00>north<00>", kv.Sys("target/thinggroup/north")},
 	{"event of an execution", eventKey(0x0102030405060708, kv.Thing("pump-17")), "O<0102030405060708>tpump-17<00>", kv.Thing("pump-17")},
 	{"event of a job", eventKey(0x0102030405060708, kv.Job("fw")), "O<0102030405060708>jfw<00>", kv.Job("fw")},
+	{"session", newKey(tagSession, "pump-17#2"), "Spump-17#2<00>", kv.Sys("session/pump-17#2")},
 	{"meta", newKey(tagMeta, "version"), "sversion<00>", kv.Sys("meta/version")},
 }
 
@@ -83,7 +84,7 @@ var goldenKeys = []struct {
 var tags = []byte{
 	tagThing, tagQueue, tagEnded, tagMember, tagGroupThing, tagPrincipal, tagCertThing, tagExecution, tagTimer,
 	tagCounter, tagJob, tagDocument, tagRollout, tagJobByTime, tagGroup, tagGroupChild, tagCert, tagCertOfCA, tagCA, tagNewest, tagOldest, tagPolicyVersion, tagPolicyTarget,
-	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagTargetJobs, tagEvent, tagMeta,
+	tagPolicy, tagAttached, tagAccessKey, tagLeft, tagGroupLeft, tagType, tagTypeThing, tagTags, tagChildGone, tagTemplate, tagTemplateDoc, tagTemplateByTime, tagJobCount, tagTargetJobs, tagEvent, tagSession, tagMeta,
 }
 
 // golden gives the bytes of a key as the table writes them.
