@@ -31,6 +31,8 @@ const (
 	sweepEvery = time.Minute
 	sweepShare = 20
 	sweepPage  = 500
+	sweepAgain = 100 * time.Millisecond
+	sweepTries = 20
 )
 
 // persistent tells whether the session outlives the connection, as it was asked for.
@@ -140,11 +142,22 @@ func (s *Sessions) ownerless(ctx context.Context, rec *jobsvc.Session) (bool, er
 }
 
 func (s *Sessions) deleteRecord(ctx context.Context, clientID string) error {
+	defer s.changing()()
 	err := s.b.engine.DeleteSession(ctx, clientID)
 	if err == nil {
 		s.b.metrics.sessions.Dec()
 	}
 	return err
+}
+
+// changing notes that the number of stored sessions may change until what it gives is
+// called: a search that counts them meanwhile may have counted wrong.
+func (s *Sessions) changing() func() {
+	s.pending.Add(1)
+	return func() {
+		s.changes.Add(1)
+		s.pending.Add(-1)
+	}
 }
 
 // save writes the session as it is. before has how far the things of new subscriptions
@@ -184,6 +197,9 @@ func (s *Sessions) save(c *client, before map[string]jobsvc.ThingVersions, ended
 	slices.SortFunc(rec.Subscriptions, func(a, b jobsvc.SessionSubscription) int { return strings.Compare(a.Filter, b.Filter) })
 	slices.SortFunc(rec.Things, func(a, b jobsvc.SessionThing) int { return strings.Compare(a.Name, b.Name) })
 	c.recorded = true // or may be
+	if created {
+		defer s.changing()()
+	}
 	if err := s.b.engine.SaveSession(ctx, rec); err != nil {
 		return err
 	}
@@ -368,12 +384,14 @@ func (s *Sessions) connected(clientID string) bool {
 	return s.live[clientID] != nil || s.claiming[clientID] != nil
 }
 
+// sweepOnce goes over all sessions, and counts those that are left.
 func (s *Sessions) sweepOnce() error {
 	now, err := s.b.engine.Now(s.ctx)
 	if err != nil {
 		return err
 	}
 	total, after := 0, ""
+	sure, changes, tries := s.pending.Load() == 0, s.changes.Load(), 0
 	for {
 		began := time.Now()
 		next, left, expired, err := s.b.engine.SweepSessions(s.ctx, after, sweepPage, s.started, now, s.connected)
@@ -383,6 +401,14 @@ func (s *Sessions) sweepOnce() error {
 		s.b.metrics.sessionsExpired.Add(float64(expired))
 		total += left
 		if next == "" {
+			sure = sure && s.pending.Load() == 0 && s.changes.Load() == changes
+			if tries++; !sure && total <= sweepPage && tries < sweepTries { // a few are counted again at once
+				if err := s.pause(sweepAgain); err != nil {
+					return err
+				}
+				total, after, sure, changes = 0, "", s.pending.Load() == 0, s.changes.Load()
+				continue
+			}
 			s.b.metrics.sessions.Set(float64(total))
 			return nil
 		}

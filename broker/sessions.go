@@ -256,6 +256,8 @@ type Sessions struct {
 	epoch   uint64
 	recheck map[*client]struct{}
 	closed  bool
+	// pending changes of the number of stored sessions are under way, changes are made.
+	pending, changes atomic.Int64
 	// policies are the names of those that changed.
 	policies map[string]struct{}
 	// versions are those of client IDs without a connection.
