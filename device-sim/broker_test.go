@@ -121,8 +121,25 @@ func newTestBroker(t testing.TB) *testBroker {
 	if err := b.server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.server.Close() })
+	t.Cleanup(func() {
+		l.Close()
+		b.empty()
+		_ = b.server.Close()
+	})
 	return b
+}
+
+// empty ends all connections and waits until they are gone, but for sessions that stay.
+// mochi takes a read lock twice when it closes, and hangs when a connection goes between.
+func (b *testBroker) empty() {
+	for _, c := range b.server.Clients.GetAll() {
+		c.Stop(packets.ErrServerShuttingDown)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for patience := 200; patience > 0 && b.server.Clients.Len() > 0; patience-- {
+		<-tick.C
+	}
 }
 
 // enroll writes the folders of n devices and returns their names.
