@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -184,9 +185,12 @@ func TestTooLarge(t *testing.T) {
 	if err := ws.WriteMessage(websocket.BinaryMessage, make([]byte, 257<<10)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, mqttws.NetConn(ws)); err == nil {
-		return
-	} else if !websocket.IsCloseError(err, websocket.CloseMessageTooBig) && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "EOF") {
-		t.Errorf("ended with %v", err)
+	if err := ws.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	// The server may be gone before its word arrives.
+	n, err := io.Copy(io.Discard, mqttws.NetConn(ws))
+	if late := (net.Error)(nil); errors.As(err, &late) && late.Timeout() || n >= 257<<10 {
+		t.Errorf("%d bytes came back, and the connection ended with %v", n, err)
 	}
 }
