@@ -9,6 +9,7 @@
 //	operators ─ HTTPS SigV4▶ httpapi ─┘      ▲
 //	                          scheduler ─────┘  due timers: see below
 //	presign: fills placeholders for broker alone, as a document leaves over MQTT
+//	mqttws:  MQTT over WebSocket, handed to broker
 //
 // Below this directory:
 //
@@ -81,7 +82,8 @@
 //	end       the end time
 //	cancel    sweep: ends executions of a canceled job, and QUEUED ones of one without windows to come
 //	delete    sweep: deletes executions, then the job
-//	timeout   of an execution: the earlier of the job's and the step's
+//	timeout   of an execution: the earlier of the job's and the step's; of a QUEUED one, when a
+//	          retry is shown, or it has waited too long
 //	group     sweep: members of a deleted group
 //	dynamic   the search for members of a new dynamic group, or of one with a new query
 //

@@ -84,8 +84,8 @@ func clearTimeout(tx *store.Tx, x *jobsvc.JobExecution) {
 }
 
 // queueNew writes, of a new QUEUED execution, what goes beside its queue: the index and the
-// counter, and the timer of what it waits for, which the caller sees to the scheduler
-// knows of (waits). The caller puts it into the queue.
+// counter, and the timer of what it waits for; after the commit waits tells the scheduler.
+// The caller puts it into the queue.
 func (e *Engine) queueNew(tx *store.Tx, x *jobsvc.JobExecution) {
 	if e.rules.QueuedTTL > 0 {
 		x.QueuedUntil = x.QueuedAt.Add(e.rules.QueuedTTL)
