@@ -359,7 +359,7 @@ func (c *churn) turn(j *churnJob) {
 	}
 }
 
-// setWindow does what the timers of maintenance windows do.
+// setWindow closes the maintenance window of a job, or opens the next one.
 func (w *world) setWindow(id string, open bool) {
 	w.t.Helper()
 	s, err := store.Open(w.ctx, w.db)
@@ -369,15 +369,13 @@ func (w *world) setWindow(id string, open bool) {
 		if err != nil {
 			return err
 		}
-		job.Status = jobsvc.JobScheduled
 		if open {
-			job.Status = jobsvc.JobInProgress
-			if err := engine.WalkAgain(tx, job, w.now); err != nil {
-				return err
-			}
+			err = w.OpenWindow(tx, job, w.now)
+		} else {
+			err = engine.CloseWindow(tx, job, w.now)
 		}
 		tx.PutJob(job)
-		return nil
+		return err
 	})
 	w.must(err)
 }

@@ -1,6 +1,12 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/thingjobs/thingjobs/jobsvc"
+	"github.com/thingjobs/thingjobs/jobsvc/store"
+)
 
 // ReconnectGrace is how long members that were connected before a start have.
 const ReconnectGrace = reconnectGrace
@@ -11,8 +17,19 @@ func (e *Engine) ForgetConnections(ctx context.Context) error { return e.forgetC
 // UnsettleActive comes next.
 func (e *Engine) UnsettleActive() { e.unsettleActive() }
 
-// WalkAgain is what the opening of a window does to a CONTINUOUS job's rollout.
-var WalkAgain = walkAgain
+// CloseWindow closes the maintenance window of a job, as its timer does. The next one is
+// far away.
+func CloseWindow(tx *store.Tx, job *jobsvc.Job, now time.Time) error {
+	job.OpenedAt = now // it has begun
+	return closeWindow(tx, job, now.AddDate(1, 0, 0), now)
+}
+
+// OpenWindow opens the next one.
+func (e *Engine) OpenWindow(tx *store.Tx, job *jobsvc.Job, now time.Time) error {
+	tx.ClearTimer(store.JobTimer(store.TimerStart, job.ID, job.StartsAt))
+	job.StartsAt = time.Time{}
+	return e.open(tx, job, now)
+}
 
 // MaxFollowing is how many jobs may follow a target.
 const MaxFollowing = maxFollowing
