@@ -12,8 +12,10 @@ func TestExplain(t *testing.T) {
 	s := startServer(t, serveOptions{})
 	defer s.stop()
 	arn := s.thing("pump-1")
-	s.createJob("first", "{}", arn)
-	s.createJob("second", "{}", arn)
+	for _, job := range []string{"first", "second"} {
+		s.createJob(job, "{}", arn)
+		s.settled(job+" is rolled out", func() bool { _, counts := s.job(job); return counts.Queued == 1 })
+	}
 
 	run := func(args ...string) string {
 		t.Helper()
